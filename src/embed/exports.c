@@ -1,0 +1,42 @@
+/* The functions of PKCS #11 that applications call; those that Python answers are generated. */
+#include "embed.h"
+#include "generated/entries.h"
+
+PYPKCS11_EXPORT CK_RV C_Initialize(CK_VOID_PTR pInitArgs)
+{
+    CK_RV rv = CKR_OK;
+
+    if (!pypkcs11_python_is_compatible())
+        return CKR_GENERAL_ERROR;
+    pypkcs11_lock();
+    if (pypkcs11_is_ready()) {
+        rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    } else {
+        rv = pypkcs11_boot();
+        if (rv == CKR_OK)
+            rv = py_C_Initialize(pInitArgs);
+        if (rv == CKR_OK)
+            pypkcs11_mark_ready();
+    }
+    pypkcs11_unlock();
+    return rv;
+}
+
+PYPKCS11_EXPORT CK_RV C_Finalize(CK_VOID_PTR pReserved)
+{
+    CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+
+    if (!pypkcs11_is_ready())
+        return rv;
+    if (pReserved != NULL_PTR)
+        return CKR_ARGUMENTS_BAD;
+    pypkcs11_lock();
+    if (pypkcs11_is_ready()) {
+        pypkcs11_mark_not_ready();
+        rv = py_C_Finalize(pReserved);
+    }
+    pypkcs11_unlock();
+    return rv;
+}
+
+#include "generated/exports.inc"
