@@ -1,0 +1,158 @@
+"""AES in Galois/counter mode (PKCS #11 v3.2, section 6.15.2; NIST SP 800-38D)."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import AEADEncryptionContext
+from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
+from cryptography.hazmat.primitives.ciphers.modes import GCM
+
+from pypkcs11.mechanisms.aes_contexts import AesContexts, contexts
+from pypkcs11.mechanisms.operation import Cipher
+from pypkcs11.mechanisms.parameters import Gcm
+from pypkcs11.mechanisms.registry import Key
+from pypkcs11.standard.constants import (
+    CKR_DATA_LEN_RANGE,
+    CKR_ENCRYPTED_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_LEN_RANGE,
+    CKR_MECHANISM_PARAM_INVALID,
+)
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Buffer
+
+#: Tag lengths in bits (SP 800-38D, section 5.2.1.2, appendix C for 64 and 32).
+_TAG_BITS = frozenset((128, 120, 112, 104, 96, 64, 32))
+
+_FULL_TAG = 16
+_SHORTEST_TAG = 4
+
+#: IV lengths in octets that the library beneath takes; the standard starts at 1 and ends at 256.
+_SHORTEST_IV = 8
+_LONGEST_IV = 128
+
+
+class _Galois(Cipher):
+    """What both directions have in common."""
+
+    __slots__ = ("_aad", "_context", "_contexts", "_iv", "_parts", "_tag")
+
+    def __init__(self, cache: AesContexts, parameter: Gcm) -> None:
+        iv, aad, tag_bits = parameter
+        if not _SHORTEST_IV <= len(iv) <= _LONGEST_IV:
+            raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"an IV of {len(iv)} octets")
+        if tag_bits not in _TAG_BITS:
+            raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"a tag of {tag_bits} bits")
+        self._contexts = cache
+        self._iv = iv
+        self._aad = aad
+        self._tag = tag_bits // 8
+        self._context: AEADEncryptionContext | None = None
+        self._parts: bytearray | None = None
+
+
+class GcmEncryption(_Galois):
+    """Encryption. The tag follows the ciphertext."""
+
+    __slots__ = ()
+
+    def output_length(self, length: int) -> int:
+        return length + self._tag
+
+    def run(self, data: Buffer) -> bytes:
+        try:
+            sealed = self._contexts.gcm.encrypt(self._iv, data, self._aad)
+        except OverflowError:
+            raise _too_long(CKR_DATA_LEN_RANGE) from None
+        return sealed[: len(data) + self._tag]
+
+    def run_into(self, data: Buffer, out: memoryview) -> int:
+        length = len(data) + _FULL_TAG
+        if self._tag != _FULL_TAG:
+            return super().run_into(data, out)
+        if len(out) != length:
+            out = out[:length]
+        try:
+            return self._contexts.gcm.encrypt_into(self._iv, data, self._aad, out)
+        except OverflowError:
+            raise _too_long(CKR_DATA_LEN_RANGE) from None
+
+    def update_length(self, length: int) -> int:
+        return length
+
+    def update_into(self, data: Buffer, out: memoryview) -> int:
+        return self._started().update_into(data, out)
+
+    def finish_length(self) -> int:
+        return self._tag
+
+    def finish(self) -> bytes:
+        context = self._started()
+        context.finalize()
+        return context.tag[: self._tag]
+
+    def _started(self) -> AEADEncryptionContext:
+        context = self._context
+        if context is None:
+            context = CipherOf(self._contexts.algorithm, GCM(self._iv)).encryptor()
+            context.authenticate_additional_data(self._aad)
+            self._context = context
+        return context
+
+
+class GcmDecryption(_Galois):
+    """Decryption. Nothing leaves before the tag has been checked, in many parts as in one.
+
+    The caller's memory is written only then, too: the library beneath decrypts before it checks, so
+    it is not given that memory.
+    """
+
+    __slots__ = ()
+
+    def output_length(self, length: int) -> int:
+        return max(length - self._tag, 0)
+
+    def run(self, data: Buffer) -> bytes:
+        if len(data) < self._tag:
+            raise CryptokiError(CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than the tag")
+        try:
+            if self._tag == _FULL_TAG:
+                return self._contexts.gcm.decrypt(self._iv, data, self._aad)
+            return self._decrypt_short_tag(memoryview(data))
+        except InvalidTag:
+            raise CryptokiError(CKR_ENCRYPTED_DATA_INVALID, "the tag is wrong") from None
+        except OverflowError:
+            raise _too_long(CKR_ENCRYPTED_DATA_LEN_RANGE) from None
+
+    def _decrypt_short_tag(self, data: memoryview) -> bytes:
+        end = len(data) - self._tag
+        mode = GCM(self._iv, bytes(data[end:]), min_tag_length=_SHORTEST_TAG)
+        context = CipherOf(self._contexts.algorithm, mode).decryptor()
+        context.authenticate_additional_data(self._aad)
+        return context.update(data[:end]) + context.finalize()
+
+    def update_length(self, length: int) -> int:
+        return 0
+
+    def update_into(self, data: Buffer, out: memoryview) -> int:
+        if self._parts is None:
+            self._parts = bytearray()
+        self._parts += data
+        return 0
+
+    def finish_length(self) -> int:
+        return self.output_length(len(self._parts or b""))
+
+    def finish(self) -> bytes:
+        return self.run(self._parts or b"")
+
+
+def _too_long(rv: int) -> CryptokiError:
+    return CryptokiError(rv, "more than 2 GiB in one part")
+
+
+def gcm_encrypt(key: Key, parameter: Gcm) -> Cipher:
+    return GcmEncryption(contexts(key), parameter)
+
+
+def gcm_decrypt(key: Key, parameter: Gcm) -> Cipher:
+    return GcmDecryption(contexts(key), parameter)

@@ -1,0 +1,56 @@
+"""The little DER that key attributes need: key infos, curve names and points."""
+
+from __future__ import annotations
+
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+PRINTABLE_STRING = 0x13
+SEQUENCE = 0x30
+
+
+def encode(tag: int, content: bytes) -> bytes:
+    """One element: tag, definite length, content."""
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def integer(value: int) -> bytes:
+    """A non-negative INTEGER."""
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def object_identifier(dotted: str) -> bytes:
+    """An OBJECT IDENTIFIER written as ``1.3.101.112``."""
+    first, second, *rest = (int(arc) for arc in dotted.split("."))
+    content = bytearray()
+    for arc in (first * 40 + second, *rest):
+        groups = [arc & 0x7F]
+        while arc := arc >> 7:
+            groups.append(0x80 | arc & 0x7F)
+        content.extend(reversed(groups))
+    return encode(OBJECT_IDENTIFIER, bytes(content))
+
+
+def public_key_info(algorithm: bytes, key: bytes) -> bytes:
+    """A SubjectPublicKeyInfo (RFC 5280, section 4.1) of an algorithm's encoded fields and a key."""
+    return encode(SEQUENCE, encode(SEQUENCE, algorithm) + encode(BIT_STRING, b"\0" + key))
+
+
+def content(tag: int, data: bytes) -> bytes | None:
+    """What the one element of ``data`` holds, or None if ``data`` is not exactly one such element.
+
+    The length must be in DER's one form; the content is not looked at.
+    """
+    if len(data) < 2 or data[0] != tag:
+        return None
+    start, length = 2, data[1]
+    if length >= 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[2:start], "big")
+    inner = data[start:]
+    return inner if len(inner) == length and encode(tag, inner) == data else None

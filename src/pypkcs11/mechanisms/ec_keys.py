@@ -1,0 +1,148 @@
+"""Elliptic curve keys: loading, completing and generating (PKCS #11 v3.2, section 6.3.3 to 6.3.8).
+
+Curves in short Weierstrass form; those of RFC 8032 are in ``edwards``.
+"""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pypkcs11.mechanisms import curves, der
+from pypkcs11.mechanisms.curves import Curve
+from pypkcs11.mechanisms.reading import big_integer, check_public_key_info, octets
+from pypkcs11.mechanisms.registry import Computed, Key, KeyType
+from pypkcs11.standard.constants import (
+    CKA_EC_PARAMS,
+    CKA_EC_POINT,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_VALUE,
+    CKK_EC,
+    CKO_PRIVATE_KEY,
+    CKO_PUBLIC_KEY,
+    CKR_ATTRIBUTE_VALUE_INVALID,
+)
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Attributes
+
+_CURVES = curves.by_params(curves.WEIERSTRASS)
+
+#: Field sizes in bits.
+SIZES = (192, 521)
+
+_EC_PUBLIC_KEY = der.object_identifier("1.2.840.10045.2.1")
+
+_UNCOMPRESSED = b"\x04"
+
+
+def _curve(attributes: Attributes) -> Curve[ec.EllipticCurve]:
+    return curves.find(_CURVES, octets(attributes, CKA_EC_PARAMS))
+
+
+def _public_key(
+    curve: Curve[ec.EllipticCurve], attributes: Attributes
+) -> ec.EllipticCurvePublicKey:
+    size = curve.octets
+    point = curves.bare_point(octets(attributes, CKA_EC_POINT), (1 + 2 * size, 1 + size))
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve.kind, point)
+    except ValueError:
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "the point is not on the curve") from None
+
+
+def _private_key(
+    curve: Curve[ec.EllipticCurve], attributes: Attributes
+) -> ec.EllipticCurvePrivateKey:
+    value = big_integer(attributes, CKA_VALUE)
+    if not 0 < value < curve.kind.group_order:
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "the private value is out of range")
+    try:
+        return ec.derive_private_key(value, curve.kind)
+    except ValueError:
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "the private value is wrong") from None
+
+
+def load_public(attributes: Attributes) -> Key:
+    curve = _curve(attributes)
+    return Key(CKK_EC, curve.bits, _public_key(curve, attributes))
+
+
+def load_private(attributes: Attributes) -> Key:
+    curve = _curve(attributes)
+    return Key(CKK_EC, curve.bits, _private_key(curve, attributes))
+
+
+def _point(curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePublicKey) -> bytes:
+    """The point, uncompressed (SEC 1, section 2.3.3)."""
+    numbers = key.public_numbers()
+    size = curve.octets
+    return _UNCOMPRESSED + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
+
+
+def _info(curve: Curve[ec.EllipticCurve], point: bytes) -> bytes:
+    return der.public_key_info(_EC_PUBLIC_KEY + curve.params, point)
+
+
+def complete_public(attributes: Attributes) -> Computed:
+    """The curve and the point in their one form, and the key info.
+
+    :raises CryptokiError: CKR_CURVE_NOT_SUPPORTED, CKR_ATTRIBUTE_VALUE_INVALID for parameters that
+        are not well formed or a point that is not on the curve, CKR_TEMPLATE_INCONSISTENT for
+        another CKA_PUBLIC_KEY_INFO.
+    """
+    curve = _curve(attributes)
+    computed = _public_attributes(curve, _public_key(curve, attributes))
+    check_public_key_info(attributes, octets(computed, CKA_PUBLIC_KEY_INFO))
+    return computed
+
+
+def complete_private(attributes: Attributes) -> Computed:
+    """The curve and the private value in their one form, and the public key's info.
+
+    The private value is as long as a field element, which readers that do not expect a big integer
+    without its leading zeros understand, too.
+
+    :raises CryptokiError: as :func:`complete_public`, for a private value that is not between 1 and
+        the group's order.
+    """
+    curve = _curve(attributes)
+    computed = _private_attributes(curve, _private_key(curve, attributes))
+    check_public_key_info(attributes, octets(computed, CKA_PUBLIC_KEY_INFO))
+    return computed
+
+
+def _public_attributes(curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePublicKey) -> Computed:
+    point = _point(curve, key)
+    return {
+        CKA_EC_PARAMS: curve.params,
+        CKA_EC_POINT: der.encode(der.OCTET_STRING, point),
+        CKA_PUBLIC_KEY_INFO: _info(curve, point),
+    }
+
+
+def _private_attributes(
+    curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePrivateKey
+) -> Computed:
+    return {
+        CKA_EC_PARAMS: curve.params,
+        CKA_VALUE: key.private_numbers().private_value.to_bytes(curve.octets, "big"),
+        CKA_PUBLIC_KEY_INFO: _info(curve, _point(curve, key.public_key())),
+    }
+
+
+def generate(parameter: None, public: Attributes, private: Attributes) -> tuple[Computed, Computed]:
+    """A key pair on the curve of the public template's CKA_EC_PARAMS.
+
+    :raises CryptokiError: CKR_TEMPLATE_INCOMPLETE without it, and as :func:`complete_public`.
+    """
+    curve = _curve(public)
+    key = ec.generate_private_key(curve.kind)
+    return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
+
+
+KEY_TYPES = (
+    KeyType(
+        type=CKK_EC,
+        load={CKO_PUBLIC_KEY: load_public, CKO_PRIVATE_KEY: load_private},
+        complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
+    ),
+)

@@ -1,0 +1,116 @@
+"""The rows of which the mechanism and key type tables are made.
+
+Named tuples here and elsewhere in what C_Initialize imports: the module of data classes, and every
+class it makes, cost more start-up time than all of the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from pypkcs11.mechanisms.operation import Cipher, Digest, Signature, Verification
+from pypkcs11.standard.constants import (
+    CKF_DECRYPT,
+    CKF_DIGEST,
+    CKF_ENCRYPT,
+    CKF_GENERATE,
+    CKF_GENERATE_KEY_PAIR,
+    CKF_SIGN,
+    CKF_VERIFY,
+)
+from pypkcs11.standard.values import Attributes, Value
+
+BITS = 1
+BYTES = 8
+
+#: A class of :mod:`pypkcs11.mechanisms.parameters`.
+ParameterClass: TypeAlias = type[Any]
+
+
+class Key:
+    """A key as a mechanism uses it: parsed once, then kept with its object.
+
+    ``type`` is its CKK_, ``bits`` its size, ``value`` what the family that loads it works with (a
+    key of ``cryptography``, or the octets of a secret). ``cache`` is the family's own, for what
+    is costly to derive from the key.
+    """
+
+    __slots__ = ("bits", "cache", "type", "value")
+
+    def __init__(self, type: int, bits: int, value: Any, cache: Any = None) -> None:
+        self.type = type
+        self.bits = bits
+        self.value = value
+        self.cache = cache
+
+    def __repr__(self) -> str:
+        return f"<Key type={self.type:#x} bits={self.bits}>"
+
+
+#: Attributes that a mechanism or key type adds to an object's.
+Computed: TypeAlias = dict[int, Value]
+
+
+class KeyType(NamedTuple):
+    """How keys of one CKK_ are read out of attributes, by object class.
+
+    ``load[class]`` makes a :class:`Key` of attributes that are already known to be good.
+    ``complete[class]`` looks at a key that enters the token: it proves what the key can prove
+    about itself (CKR_ATTRIBUTE_VALUE_INVALID for a value that is wrong on its own,
+    CKR_TEMPLATE_INCONSISTENT for values that do not belong together), and returns the attributes
+    that follow from the given ones or replace them in their one true form.
+    """
+
+    type: int
+    load: dict[int, Callable[[Attributes], Key]]
+    complete: dict[int, Callable[[Attributes], Computed]]
+
+
+class Mechanism(NamedTuple):
+    """One mechanism: which functions it serves, with which keys and parameter.
+
+    :param type: its CKM_.
+    :param key_types: the CKK_ it takes; for key generation, the one it makes comes first.
+    :param sizes: smallest and largest key, in ``unit`` (``BITS`` or ``BYTES``) as
+        C_GetMechanismInfo reports them; (0, 0) where the mechanism has no key.
+    :param parameter: the class in :mod:`pypkcs11.mechanisms.parameters`, or None for none.
+    :param parameter_optional: whether a caller may leave the parameter out (None is passed on).
+    :param extra_flags: CKF_EC_ and the like.
+    :param generate: from a parameter and the template's attributes to the new key's.
+    :param generate_pair: the same for a key pair: (parameter, public, private) templates'
+        attributes to the new public and private keys' attributes.
+    """
+
+    type: int
+    key_types: tuple[int, ...] = ()
+    sizes: tuple[int, int] = (0, 0)
+    unit: int = BITS
+    parameter: ParameterClass | None = None
+    parameter_optional: bool = False
+    extra_flags: int = 0
+    digest: Callable[[Any], Digest] | None = None
+    sign: Callable[[Key, Any], Signature] | None = None
+    verify: Callable[[Key, Any], Verification] | None = None
+    encrypt: Callable[[Key, Any], Cipher] | None = None
+    decrypt: Callable[[Key, Any], Cipher] | None = None
+    generate: Callable[[Any, Attributes], Computed] | None = None
+    generate_pair: Callable[[Any, Attributes, Attributes], tuple[Computed, Computed]] | None = None
+
+    @property
+    def flags(self) -> int:
+        """The CKF_ flags of CK_MECHANISM_INFO, true by construction."""
+        return self.extra_flags | sum(
+            flag for name, flag in _FLAGS.items() if getattr(self, name) is not None
+        )
+
+
+_FLAGS = {
+    "encrypt": CKF_ENCRYPT,
+    "decrypt": CKF_DECRYPT,
+    "digest": CKF_DIGEST,
+    "sign": CKF_SIGN,
+    "verify": CKF_VERIFY,
+    "generate": CKF_GENERATE,
+    "generate_pair": CKF_GENERATE_KEY_PAIR,
+}
