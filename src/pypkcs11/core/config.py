@@ -1,0 +1,400 @@
+"""The configuration: where tokens are, and what an operator may choose about them.
+
+Everything has a default and no file is needed. docs/configuration.md is the page for operators;
+``KEYS`` below is the one list of what may be in a file. A file that is wrong in any way is refused
+whole, with one line that names the file, the line, the key, and what is accepted: a key that is
+misspelt must not silently leave a default in force.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from pypkcs11.core import log
+
+SYSTEM_FILE = "/etc/pypkcs11/config.toml"
+SYSTEM_TOKENS = "/var/lib/pypkcs11"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``str()`` is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What was configured. A field is named after its key: ``pins_min_length``, pins.min_length.
+
+    :param tokens_directory: an absolute path; it need not exist.
+    :param log_level: ``log.ERROR`` to ``log.DEBUG``.
+    :param log_file: None for standard error.
+    :param mechanisms_allow: the only CKM_ to offer; None for all.
+    :param mechanisms_deny: CKM_ not to offer.
+    :param slots_removable: whether slots say CKF_REMOVABLE_DEVICE.
+    :param slots_free: whether a slot with an uninitialised token is offered.
+    :param slots_description: CK_SLOT_INFO.slotDescription, at most 64 octets; None for the
+        library's own.
+    :param pins_min_length: octets.
+    :param pins_max_length: octets.
+    :param pins_so_retries: wrong SO PINs in a row that lock it; 0 for never.
+    :param pins_user_retries: the same for the user's PIN.
+    :param store_kdf_memory: KiB that Argon2id uses to derive a key from a PIN set from now on.
+    :param store_kdf_iterations: its passes.
+    :param store_kdf_lanes: its lanes.
+    :param source: the file that was read, if any.
+    """
+
+    tokens_directory: str
+    log_level: int = log.WARNING
+    log_file: str | None = None
+    mechanisms_allow: frozenset[int] | None = None
+    mechanisms_deny: frozenset[int] = frozenset()
+    slots_removable: bool = False
+    slots_free: bool = True
+    slots_description: str | None = None
+    pins_min_length: int = 4
+    pins_max_length: int = 255
+    pins_so_retries: int = 10
+    pins_user_retries: int = 10
+    store_kdf_memory: int = 32768
+    store_kdf_iterations: int = 2
+    store_kdf_lanes: int = 1
+    source: str | None = None
+
+    def offers(self, mechanism: int) -> bool:
+        """Return whether the operator lets ``mechanism`` (a CKM_) be used."""
+        if self.mechanisms_allow is not None:
+            return mechanism in self.mechanisms_allow
+        return mechanism not in self.mechanisms_deny
+
+
+def load(environ: Mapping[str, str], *, trusted: bool = True) -> Config:
+    """Find the configuration file, read it, and return what is in force.
+
+    :param environ: the process's environment.
+    :param trusted: False in a program that runs with more rights than its caller (AT_SECURE):
+        ``environ`` is then ignored, and only the system's file is looked for.
+    :raises ConfigError: for a file that is wrong, unreadable or named and missing.
+    """
+    if not trusted:
+        environ = {}
+    home = _absolute(environ, "HOME")
+    path, text = _find(environ, home)
+    values = _read(text, path, home) if path is not None else {}
+    directory = environ.get("PYPKCS11_TOKEN_DIR")
+    if directory:
+        values["tokens_directory"] = os.path.abspath(directory)
+    elif "tokens_directory" not in values:
+        values["tokens_directory"] = _default_directory(environ, home)
+    return Config(source=path, **values)  # type: ignore[arg-type]
+
+
+def _absolute(environ: Mapping[str, str], name: str) -> str | None:
+    """A directory from the environment. What is not absolute is no directory (XDG says so)."""
+    value = environ.get(name, "")
+    return value if value.startswith("/") else None
+
+
+def _find(environ: Mapping[str, str], home: str | None) -> tuple[str | None, str]:
+    named = environ.get("PYPKCS11_CONF")
+    if named:
+        path = os.path.abspath(named)
+        try:
+            return path, _contents(path)
+        except FileNotFoundError:
+            raise ConfigError(f"{_show(path)}: PYPKCS11_CONF names it, but there is none") from None
+    base = _absolute(environ, "XDG_CONFIG_HOME") or (home and os.path.join(home, ".config"))
+    candidates = [os.path.join(base, "pypkcs11", "config.toml")] if base else []
+    for path in (*candidates, SYSTEM_FILE):
+        # A daemon may have inherited the HOME of somebody whose directories it cannot search:
+        # then exists() is false, and the file is as good as not there.
+        if os.path.exists(path):
+            return path, _contents(path)
+    return None, ""
+
+
+def _contents(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise ConfigError(f"{_show(path)}: cannot be read: {problem.strerror}") from None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise ConfigError(f"{_show(path)}:{line}: the file is not UTF-8") from None
+
+
+def _default_directory(environ: Mapping[str, str], home: str | None) -> str:
+    if os.geteuid() == 0:
+        return SYSTEM_TOKENS
+    base = _absolute(environ, "XDG_DATA_HOME")
+    if base is None:
+        base = os.path.join(home or _home_of_user(), ".local", "share")
+    return os.path.join(base, "pypkcs11")
+
+
+def _home_of_user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        raise ConfigError(
+            f"user {os.geteuid()} has no home directory to keep tokens in:"
+            " set tokens.directory in the configuration, or PYPKCS11_TOKEN_DIR"
+        ) from None
+
+
+# -- what is in a file ------------------------------------------------------------------------
+
+
+class _WrongError(Exception):
+    """A value is not accepted; the text says why, without the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One key: what it accepts, in words, and what reads its value or raises ``_WrongError``."""
+
+    accepts: str
+    read: Callable[[object], object]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _WrongError(f"{_quote(value)} is not a string")
+    if not value or "\0" in value:
+        raise _WrongError(f"{_quote(value)} is empty or has a NUL in it")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongError(f"{_quote(value)} is neither true nor false")
+    return value
+
+
+def _level(value: object) -> int:
+    level = log.LEVELS.get(_text(value).lower())
+    if level is None:
+        raise _WrongError(f"unknown level {_quote(value)}{_nearest(_text(value), log.LEVELS)}")
+    return level
+
+
+def _description(value: object) -> str:
+    if len(_text(value).encode("utf-8", "surrogatepass")) > 64:
+        raise _WrongError(f"{_quote(value)} is longer than 64 octets")
+    return _text(value)
+
+
+def _number(low: int, high: int) -> _Key:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _WrongError(f"{_quote(value)} is not a whole number")
+        if not low <= value <= high:
+            raise _WrongError(f"{value} is out of range")
+        return value
+
+    return _Key(f"a whole number from {low} to {high}", read)
+
+
+def _mechanisms(value: object) -> frozenset[int]:
+    if not isinstance(value, list):
+        raise _WrongError(f"{_quote(value)} is not a list")
+    return frozenset(_mechanism(entry) for entry in value)
+
+
+def _mechanism(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if 0 <= value < 1 << 64:
+            return value
+        raise _WrongError(f"{value} is no mechanism's number")
+    from pypkcs11.standard import constants
+
+    name = _text(value)
+    number = getattr(constants, name, None) if name.startswith("CKM_") else None
+    if isinstance(number, int):
+        return number
+    known = [other for other in vars(constants) if other.startswith("CKM_")]
+    raise _WrongError(f"unknown mechanism {_quote(name)}{_nearest(name, known)}")
+
+
+_PATH = "a path: absolute, beginning with ~/, or relative to this file's directory"
+_MECHANISMS = 'a list of names such as "CKM_AES_GCM" and of numbers'
+_RETRIES = _number(0, 1_000_000)
+
+#: Every key there is. The field of :class:`Config` is the key with ``_`` for the dot.
+KEYS: dict[str, _Key] = {
+    "tokens.directory": _Key(_PATH, _text),
+    "log.level": _Key(", ".join(f'"{name}"' for name in log.LEVELS), _level),
+    "log.file": _Key(_PATH, _text),
+    "mechanisms.allow": _Key(_MECHANISMS, _mechanisms),
+    "mechanisms.deny": _Key(_MECHANISMS, _mechanisms),
+    "slots.removable": _Key("true or false", _switch),
+    "slots.free": _Key("true or false", _switch),
+    "slots.description": _Key("a string of at most 64 octets", _description),
+    "pins.min_length": _number(1, 255),
+    "pins.max_length": _number(1, 255),
+    "pins.so_retries": _RETRIES,
+    "pins.user_retries": _RETRIES,
+    "store.kdf_memory": _number(64, 1024 * 1024),
+    "store.kdf_iterations": _number(1, 1000),
+    "store.kdf_lanes": _number(1, 64),
+}
+
+_PATHS = ("tokens.directory", "log.file")
+
+#: What SoftHSM v2 calls things, for people who bring their file along.
+_SOFTHSM = {
+    "directories.tokendir": "here it is tokens.directory",
+    "objectstore.backend": "here there is one store, and no choice to make",
+    "objectstore.umask": "here files are always readable by their owner alone",
+    "slots.mechanisms": "here it is mechanisms.allow or mechanisms.deny",
+    "library.reset_on_fork": "here a forked child always starts anew",
+}
+
+
+def _read(text: str, path: str, home: str | None) -> dict[str, object]:
+    import tomllib
+
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise _syntax_error(path, str(problem), text) from None
+
+    values: dict[str, object] = {}
+    for key, value in _flat(tables):
+        try:
+            values[key] = _value(key, value, path, home)
+        except _WrongError as wrong:
+            raise _error(path, text, key, str(wrong)) from None
+    _check_together(values, path, text)
+    return {key.replace(".", "_"): value for key, value in values.items()}
+
+
+def _flat(tables: dict[str, object]) -> Iterable[tuple[str, object]]:
+    known = {key.partition(".")[0] for key in KEYS}
+    for table, entries in tables.items():
+        if not isinstance(entries, dict) or (table not in known and not entries):
+            yield table, entries  # a key outside all tables, or an unknown and empty table
+        else:
+            yield from ((f"{table}.{name}", value) for name, value in entries.items())
+
+
+def _value(key: str, value: object, path: str, home: str | None) -> object:
+    row = KEYS.get(key)
+    if row is None:
+        if key in _SOFTHSM:
+            raise _WrongError(f"this is a key of SoftHSM: {_SOFTHSM[key]}")
+        raise _WrongError(_unknown(key))
+    try:
+        result = row.read(value)
+    except _WrongError as wrong:
+        raise _WrongError(f"{wrong}; accepted: {row.accepts}") from None
+    return _resolve(str(result), path, home) if key in _PATHS else result
+
+
+def _resolve(value: str, path: str, home: str | None) -> str:
+    if value.startswith("~/"):
+        value = os.path.join(home or _home_of_user(), value[2:])
+    return os.path.normpath(os.path.join(os.path.dirname(path), value))
+
+
+def _check_together(values: dict[str, object], path: str, text: str) -> None:
+    if "mechanisms.allow" in values and "mechanisms.deny" in values:
+        raise _error(path, text, "mechanisms.deny", "give it or mechanisms.allow, not both")
+
+    def number(key: str) -> int:
+        default = getattr(Config(tokens_directory=""), key.replace(".", "_"))
+        return int(str(values.get(key, default)))
+
+    low, high = number("pins.min_length"), number("pins.max_length")
+    if low > high:
+        key = "pins.min_length" if "pins.min_length" in values else "pins.max_length"
+        problem = f"the shortest PIN ({low}) is longer than the longest ({high})"
+        raise _error(path, text, key, problem)
+    memory, lanes = number("store.kdf_memory"), number("store.kdf_lanes")
+    if memory < 8 * lanes:
+        key = "store.kdf_memory" if "store.kdf_memory" in values else "store.kdf_lanes"
+        raise _error(path, text, key, f"Argon2id needs 8 KiB a lane: {8 * lanes} for {lanes} lanes")
+
+
+# -- saying what is wrong ---------------------------------------------------------------------
+
+
+def _error(path: str, text: str, key: str, problem: str) -> ConfigError:
+    line = _line_of(text, key)
+    place = f"{_show(path)}:{line}" if line else _show(path)
+    return ConfigError(f"{place}: {_show(key)}: {problem}")
+
+
+def _syntax_error(path: str, problem: str, text: str) -> ConfigError:
+    import re
+
+    found = re.search(r"at line (\d+)", problem)
+    line = int(found[1]) if found else text.count("\n") + 1
+    hint = '; a file has tables and keys like: [log] level = "info", strings in quotes'
+    return ConfigError(f"{_show(path)}:{line}: not TOML: {_show(problem)}{hint}")
+
+
+def _line_of(text: str, key: str) -> int | None:
+    """Where ``key`` stands. tomllib does not tell, so this looks at the lines as a person would."""
+    import re
+
+    table, _, name = key.partition(".")
+
+    def quoted(word: str) -> str:
+        return rf"""["']?{re.escape(word)}["']?"""
+
+    header = re.compile(r"\s*\[\s*([^\]]*?)\s*\]")
+    dotted = re.compile(rf"\s*{quoted(table)}\s*(\.\s*{quoted(name)}\s*)?=")
+    entry = re.compile(rf"\s*{quoted(name)}\s*[.=]")
+    here = ""
+    start = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := header.match(line):
+            here = found[1].strip("\"'")
+            if here == table and start is None:
+                start = number
+        elif (here == "" and dotted.match(line)) or (name and here == table and entry.match(line)):
+            return number
+    return start
+
+
+def _unknown(key: str) -> str:
+    tables = sorted({known.partition(".")[0] for known in KEYS})
+    if key in tables:
+        return f"this is a table: write [{key}], and its keys below"
+    if "." not in key:
+        return f"there is no such table, and keys stand in tables{_nearest(key, tables)}"
+    table = key.partition(".")[0]
+    siblings = [known for known in KEYS if known.startswith(f"{table}.")]
+    return f"there is no such key{_nearest(key, siblings or KEYS)}"
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    import difflib
+
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(names)}" if len(names) < 40 else ""
+
+
+def _show(text: str) -> str:
+    """A path or a key on one line, whatever is in it."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _quote(value: object) -> str:
+    """A value as it may stand in the file, on one line and not too long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    shown = f'"{_show(value)}"' if isinstance(value, str) else repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
