@@ -1,0 +1,354 @@
+"""One SQLite file: its connection, transactions and errors.
+
+A forked child must neither use nor close what it inherited: closing could write the parent's
+log into the parent's file. So a connection that crossed a fork is put away for good.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote_from_bytes
+
+from pypkcs11.standard.constants import (
+    CKR_DEVICE_ERROR,
+    CKR_DEVICE_MEMORY,
+    CKR_DEVICE_REMOVED,
+    CKR_TOKEN_NOT_PRESENT,
+    CKR_TOKEN_NOT_RECOGNIZED,
+    CKR_TOKEN_WRITE_PROTECTED,
+)
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.store import schema
+from pypkcs11.store.changes import Counter
+from pypkcs11.store.sealing import GENERATION_SIZE
+
+#: How long to wait for other writers, in seconds.
+BUSY: Final = 60.0
+
+_abandoned: list[sqlite3.Connection] = []
+
+_RETURN_CODES: Final = {
+    sqlite3.SQLITE_READONLY: CKR_TOKEN_WRITE_PROTECTED,
+    sqlite3.SQLITE_FULL: CKR_DEVICE_MEMORY,
+    sqlite3.SQLITE_NOMEM: CKR_DEVICE_MEMORY,
+    sqlite3.SQLITE_CORRUPT: CKR_TOKEN_NOT_RECOGNIZED,
+    sqlite3.SQLITE_NOTADB: CKR_TOKEN_NOT_RECOGNIZED,
+}
+_SYSTEM_RETURN_CODES: Final = {
+    errno.ENOENT: CKR_TOKEN_NOT_PRESENT,
+    errno.EACCES: CKR_TOKEN_WRITE_PROTECTED,
+    errno.EPERM: CKR_TOKEN_WRITE_PROTECTED,
+    errno.EROFS: CKR_TOKEN_WRITE_PROTECTED,
+    errno.ENOSPC: CKR_DEVICE_MEMORY,
+    errno.EDQUOT: CKR_DEVICE_MEMORY,
+}
+_PATIENT: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What a transaction begins with; ``number`` is raised for each change made in it."""
+
+    connection: sqlite3.Connection
+    generation: bytes
+    number: int
+    forgotten: int
+
+    def next(self) -> int:
+        """Return the number of one more change."""
+        self.number += 1
+        return self.number
+
+
+class Database:
+    """A token's file, open."""
+
+    def __init__(self, path: Path | None) -> None:
+        """:param path: the file, which is there; None for one in memory, made here and now.
+
+        :raises CryptokiError: as :class:`~pypkcs11.store.protocol.TokenStore` lists.
+        """
+        self.path = path
+        self.name = path.name if path else "the token in memory"
+        self.lock = threading.RLock()
+        self.counter = Counter(path.with_suffix(".changes") if path else None)
+        self._attempts = threading.Lock()
+        self._process = os.getpid()
+        self.opened = 0  #: how many times; more than once when the file was replaced
+        self._identity: tuple[int, ...] = ()
+        self._immutable = False
+        self._connection: sqlite3.Connection | None = None
+        if path:
+            self._open(path)
+        else:
+            self._connection = create(":memory:")
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def _open(self, path: Path) -> None:
+        self.opened += 1
+        with self.errors():
+            self._identity, self._immutable = self._identify(path), False
+            try:
+                self._connection = connect(path, "mode=rw")
+                schema.check(self._connection, self.name)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                self._discard()
+                if not self._on_read_only_medium(path, error):
+                    raise
+                # WAL needs files beside the database. Where none can be made and none is
+                # left by a writer, the file itself is all there is.
+                self._immutable, self._identity = True, self._identify(path, immutable=True)
+                self._connection = connect(path, "mode=ro&immutable=1")
+                schema.check(self._connection, self.name)
+                self.counter = Counter(None)
+                self.counter.announce(self.peek()[1])
+            except BaseException:
+                self._discard()
+                raise
+
+    def _on_read_only_medium(self, path: Path, error: sqlite3.OperationalError) -> bool:
+        log = path.with_name(path.name + "-wal")
+        codes = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        empty = not log.exists() or not log.stat().st_size
+        return primary_code(error) in codes and path.exists() and empty
+
+    def _identify(self, path: Path, immutable: bool = False) -> tuple[int, ...]:
+        status = os.stat(path)
+        identity = (status.st_dev, status.st_ino)
+        return (*identity, status.st_size, status.st_mtime_ns) if immutable else identity
+
+    def renew(self) -> None:
+        """Look whether the files are still the same ones; open them anew when not.
+
+        :raises CryptokiError: CKR_DEVICE_REMOVED when it is gone.
+        """
+        if self.path is None:
+            return
+        with self.lock:
+            self._living()
+            try:
+                same = self._identify(self.path, self._immutable) == self._identity
+            except OSError as error:
+                raise self._removed(error.strerror or "") from None
+            self.counter.renew()
+            if not same:
+                # Not closed: SQLite would then delete a log that is the new file's by now.
+                self.abandon()
+                self._open(self.path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is no connection any more."""
+        return self._connection is None
+
+    def close(self) -> None:
+        """Close, or put away what was inherited from another process."""
+        if os.getpid() != self._process:
+            self.abandon()
+        else:
+            with self.lock:
+                self._discard()
+
+    def abandon(self) -> None:
+        """Never touch the connection again, and never let it be closed. Takes no lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            import ctypes  # here, because it is seldom needed
+
+            _abandoned.append(connection)
+            # Even the interpreter's end must not close it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+    def destroy(self) -> None:
+        """Empty it, so that those who have it open learn that it is gone."""
+        with self.writing() as change:
+            change.next()
+            for table in ("object", "removed", "pin", "token"):
+                change.connection.execute(f"DELETE FROM {table}")
+
+    @contextmanager
+    def writing_new(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for filling a database that is not a token yet."""
+        with self.lock, self.errors():
+            yield self._living()
+
+    def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _living(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise self._removed("it was closed")
+        return self._connection
+
+    def _removed(self, why: str) -> CryptokiError:
+        return CryptokiError(CKR_DEVICE_REMOVED, f"{self.name} is gone: {why}")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the medium takes no changes."""
+        if self.path is None:
+            return False
+        return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+
+    # -- transactions -------------------------------------------------------------------------
+
+    def peek(self) -> tuple[bytes, int]:
+        """Return the generation and the number of the last change, as quickly as SQLite can."""
+        with self.lock, self.errors():
+            connection = self._living()
+            now = self._patiently(connection, lambda: self._state(connection))
+            return now.generation, now.number
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A snapshot: everything read in the block is of one instant."""
+        with self.lock, self.errors():
+            transaction = self._begin("BEGIN")
+            try:
+                yield transaction
+            finally:
+                if transaction.connection.in_transaction:
+                    transaction.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """One transaction: on disk when the block ends, undone when it raises.
+
+        Other processes are told to look when the number was raised.
+        """
+        with self.lock, self.errors():
+            self.renew()
+            transaction = self._begin("BEGIN IMMEDIATE")
+            connection = transaction.connection
+            before = transaction.number
+            try:
+                yield transaction
+                if transaction.number != before:
+                    connection.execute("UPDATE token SET change = ?", (transaction.number,))
+                    self.counter.announce(transaction.number)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    self.counter.announce(before)
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _begin(self, statement: str) -> Transaction:
+        connection = self._living()
+        return self._patiently(connection, lambda: self._start(connection, statement))
+
+    def _start(self, connection: sqlite3.Connection, statement: str) -> Transaction:
+        connection.execute(statement)
+        return self._state(connection)
+
+    def _state(self, connection: sqlite3.Connection) -> Transaction:
+        row = connection.execute("SELECT generation, change, forgotten FROM token").fetchone()
+        if row is None:
+            raise self._removed("another process destroyed it")
+        generation, number, forgotten = row
+        if (
+            type(generation) is not bytes
+            or len(generation) != GENERATION_SIZE
+            or not _is_number(number)
+            or not _is_number(forgotten)
+        ):
+            raise CryptokiError(CKR_TOKEN_NOT_RECOGNIZED, f"{self.name} is damaged")
+        return Transaction(connection, generation, number, forgotten)
+
+    def _patiently(
+        self, connection: sqlite3.Connection, start: Callable[[], Transaction]
+    ) -> Transaction:
+        """SQLite waits for its locks itself, but not for every one of them."""
+        deadline = time.monotonic() + BUSY
+        while True:
+            try:
+                return start()
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if primary_code(error) not in _PATIENT or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One attempt at a PIN at a time, over all threads and processes."""
+        with self._attempts, self.counter.alone():
+            yield
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Translate what SQLite and the system raise."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise translate(error, self.name) from error
+        except OSError as error:
+            raise translate_os(error, self.name) from error
+
+
+def connect(path: Path | str, parameters: str = "") -> sqlite3.Connection:
+    """Return a connection, set up, in autocommit mode."""
+    name = str(path)
+    if parameters:
+        name = f"file:{quote_from_bytes(os.fsencode(path))}?{parameters}"
+    connection = sqlite3.connect(
+        name, timeout=BUSY, isolation_level=None, check_same_thread=False, uri=bool(parameters)
+    )
+    try:
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def create(path: Path | str) -> sqlite3.Connection:
+    """Return a connection to a new database with our tables, empty and in WAL mode."""
+    connection = connect(path)
+    try:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID:d}")
+        schema.migrate(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def translate(error: sqlite3.Error, name: str) -> CryptokiError:
+    """Return SQLite's error about a file as one of the standard's."""
+    code = primary_code(error)
+    # Of a file that is no token of ours SQLite may complain in many ways: no such table, ...
+    default = CKR_TOKEN_NOT_RECOGNIZED if code == sqlite3.SQLITE_ERROR else CKR_DEVICE_ERROR
+    return CryptokiError(_RETURN_CODES.get(code, default), f"{name}: {error}")
+
+
+def translate_os(error: OSError, name: str) -> CryptokiError:
+    """Return the system's error about a file as one of the standard's."""
+    rv = _SYSTEM_RETURN_CODES.get(error.errno or 0, CKR_DEVICE_ERROR)
+    return CryptokiError(rv, f"{name}: {error.strerror}")
+
+
+def primary_code(error: BaseException) -> int:
+    """Return SQLite's primary result code of an error, -1 for none."""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF if isinstance(error, sqlite3.Error) else -1
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62

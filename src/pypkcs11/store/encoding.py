@@ -1,0 +1,145 @@
+"""Attributes as octets: the store's own form, the same on every platform.
+
+Big-endian and columnar, so that one :mod:`struct` call reads a whole object::
+
+    u8   version
+    u16  n, how many attributes
+    u32  type    n times
+    u8   kind    n times
+    u64  word    n times: the value of a bool or integer, else how much of the rest is its
+    ...  the rest: octets, arrays of u64, and nested lists in this same form, in order
+
+Whatever is not exactly that (a bad kind, a bool of 2, a type twice, octets missing or left over)
+is CKR_DEVICE_ERROR, so that a damaged row is never half understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from struct import Struct, error, pack, unpack_from
+from typing import cast
+
+from pypkcs11.standard.constants import CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Attributes, Template, Value
+
+VERSION = 1
+
+#: How deep arrays of attributes may nest (the standard has no use for more than two levels).
+DEPTH = 8
+
+_BOOL, _ULONG, _BYTES, _ULONGS, _ATTRIBUTES = range(1, 6)
+_HEAD = Struct(">BH")
+
+
+@lru_cache(maxsize=256)
+def _columns(n: int) -> Struct:
+    return Struct(f">{n}I{n}B{n}Q")
+
+
+def encode(attributes: Attributes) -> bytes:
+    """Return attributes as octets.
+
+    :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID for what has no place in this form (a type
+        beyond 32 bits, a number beyond 64 or below 0, too deep a nesting).
+    """
+    try:
+        return _encode(attributes.items(), DEPTH)
+    except (error, OverflowError, TypeError, ValueError):
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "a value cannot be stored") from None
+
+
+def decode(data: bytes) -> dict[int, Value]:
+    """Return the attributes that :func:`encode` made octets of.
+
+    :raises CryptokiError: CKR_DEVICE_ERROR for anything else.
+    """
+    types, values = _decode(data, DEPTH)
+    attributes = dict(zip(types, values, strict=True))
+    if len(attributes) != len(types):
+        raise _damaged("an attribute twice")
+    return attributes
+
+
+def _encode(pairs: Iterable[tuple[int, Value]], depth: int) -> bytes:
+    if not depth:
+        raise ValueError("nested too deep")
+    types: list[int] = []
+    kinds: list[int] = []
+    words: list[int] = []
+    rest: list[bytes] = []
+    for type_, value in pairs:
+        kind, word, octets = _encode_value(value, depth)
+        types.append(type_)
+        kinds.append(kind)
+        words.append(word)
+        if octets:
+            rest.append(octets)
+    n = len(types)
+    columns = _columns(n).pack(*types, *kinds, *words)
+    return b"".join((_HEAD.pack(VERSION, n), columns, *rest))
+
+
+def _encode_value(value: Value, depth: int) -> tuple[int, int, bytes]:
+    if isinstance(value, bool):
+        return _BOOL, int(value), b""
+    if isinstance(value, int):
+        return _ULONG, value, b""
+    if isinstance(value, (bytes, bytearray)):
+        return _BYTES, len(value), bytes(value)
+    if not isinstance(value, tuple):
+        raise TypeError("not a value")
+    if value and isinstance(value[0], tuple):
+        octets = _encode(cast(Template, value), depth - 1)
+        return _ATTRIBUTES, len(octets), octets
+    return _ULONGS, len(value), pack(f">{len(value)}Q", *value)
+
+
+def _decode(data: bytes, depth: int) -> tuple[tuple[int, ...], list[Value]]:
+    size = len(data)
+    if size < 3 or data[0] != VERSION:
+        raise _damaged("unknown version")
+    n = data[1] << 8 | data[2]
+    position = 3 + 13 * n
+    if size < position:
+        raise _damaged("too short")
+    columns = _columns(n).unpack_from(data, 3)
+    values: list[Value] = list(columns[2 * n :])
+    for i, kind in enumerate(columns[n : 2 * n]):
+        if kind == _ULONG:
+            continue
+        word = cast(int, values[i])
+        if kind == _BYTES:
+            end = position + word
+            values[i] = data[position:end]
+            position = end
+        elif kind == _BOOL:
+            if word > 1:
+                raise _damaged("neither true nor false")
+            values[i] = word == 1
+        else:
+            values[i], position = _decode_array(data, position, kind, word, depth)
+    if position != size:
+        raise _damaged("wrong length")
+    return columns[:n], values
+
+
+def _decode_array(
+    data: bytes, position: int, kind: int, word: int, depth: int
+) -> tuple[Value, int]:
+    if kind not in (_ULONGS, _ATTRIBUTES):
+        raise _damaged("unknown kind of value")
+    end = position + (8 * word if kind == _ULONGS else word)
+    if end > len(data):
+        raise _damaged("too short")
+    if kind == _ULONGS:
+        return unpack_from(f">{word}Q", data, position), end
+    if depth == 1:
+        raise _damaged("nested too deep")
+    types, values = _decode(data[position:end], depth - 1)
+    return tuple(zip(types, values, strict=True)), end
+
+
+def _damaged(what: str) -> CryptokiError:
+    return CryptokiError(CKR_DEVICE_ERROR, f"a stored object is damaged: {what}")

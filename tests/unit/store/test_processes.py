@@ -1,0 +1,271 @@
+"""Several processes on one token: at once, killed, forked."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from pathlib import Path
+
+from unit.store.support import CHEAP, USER_PIN, record, run, start
+
+from pypkcs11.store import database
+from pypkcs11.store.protocol import Role
+from pypkcs11.store.sqlite import SqliteDirectory, SqliteTokenStore
+
+KILLS = int(os.environ.get("PYPKCS11_TEST_KILLS", "40"))
+
+OPEN = """
+import sys
+from pathlib import Path
+from pypkcs11.store.protocol import Role
+from pypkcs11.store.sqlite import SqliteDirectory
+from unit.store.support import CHEAP, USER_PIN, record
+directory = SqliteDirectory(Path(sys.argv[1]), kdf=CHEAP)
+token = directory.open(sys.argv[2])
+token.unlock(Role.USER, USER_PIN, 0)
+"""
+
+WRITE = (
+    OPEN
+    + """
+for number in range(int(sys.argv[3])):
+    [id] = token.insert([record(number, private=True, secret={0x11: b"%d" % number})])
+    if number % 3 == 0:
+        token.delete(id)
+token.poll()
+"""
+)
+
+WRITE_PAIRS = (
+    OPEN
+    + """
+number = 0
+while True:
+    secret = {0x11: b"%d" % number}
+    pair = [record(number, secret=secret), record(number, private=True, secret=secret)]
+    ids = token.insert(pair)
+    print(number, *ids, flush=True)
+    number += 1
+"""
+)
+
+LOGIN = """
+import sys
+from pathlib import Path
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.store.protocol import Role
+from pypkcs11.store.sqlite import KdfCost, SqliteDirectory
+token = SqliteDirectory(Path(sys.argv[1]), kdf=KdfCost(64, 1)).open(sys.argv[2])
+for _ in range(4):
+    try:
+        token.verify_pin(Role.USER, sys.argv[3].encode(), 10)
+        print("ok")
+    except CryptokiError as error:
+        print(hex(error.rv))
+"""
+
+
+def test_eight_writers_lose_nothing(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    sqlite_token.unlock(Role.USER, USER_PIN, 0)
+    each = 60
+    writers = [start(WRITE, sqlite.path, sqlite_token.serial, each) for _ in range(8)]
+    known: set[int] = set()
+
+    def catch_up() -> None:
+        changes = sqlite_token.poll()
+        if changes is not None:
+            assert not changes.everything
+            known.update(new.id for new in changes.changed)
+            known.difference_update(changes.removed)
+
+    while any(writer.poll() is None for writer in writers):
+        catch_up()
+        time.sleep(0.005)
+    assert [writer.wait() for writer in writers] == [0] * 8
+    catch_up()
+    stored = sqlite_token.load(private=True)
+    assert len(stored) == 8 * each * 2 // 3
+    assert known == {one.id for one in stored}
+    for one in stored[::10]:
+        number = one.attributes[0x102]
+        assert isinstance(number, bytes)
+        assert sqlite_token.secret(one.id) == {0x11: number.removeprefix(b"id-")}
+
+
+def test_others_changes_are_seen_at_once(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    """Not only at the next look into the database, 50 milliseconds later."""
+    writer = start(
+        OPEN + "\nfor _ in sys.stdin: print(*token.insert([record()]), flush=True)",
+        sqlite.path,
+        sqlite_token.serial,
+    )
+    assert writer.stdin and writer.stdout
+    for _ in range(50):
+        sqlite_token.poll()
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        id_ = int(writer.stdout.readline())
+        changes = sqlite_token.poll()
+        assert changes is not None and [new.id for new in changes.changed] == [id_]
+    writer.stdin.close()
+    assert writer.wait() == 0
+
+
+def test_a_writer_killed_at_any_instant_leaves_whole_changes(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    """What it had reported is there, and nothing is there by half."""
+    observer = sqlite.open(sqlite_token.serial)
+    observer.unlock(Role.USER, USER_PIN, 0)
+    known: set[int] = set()
+    reported: set[int] = set()
+    for kill in range(KILLS):
+        writer = start(WRITE_PAIRS, sqlite.path, sqlite_token.serial)
+        assert writer.stdout
+        lines = [writer.stdout.readline()]
+        time.sleep(kill % 20 / 1000)
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.stdout.readlines()
+        writer.wait()
+        for line in lines:
+            if line.endswith("\n"):
+                reported.update(map(int, line.split()[1:]))
+        changes = observer.poll()
+        assert changes is not None
+        known.update(new.id for new in changes.changed)
+    public, private = observer.load(private=False), observer.load(private=True)
+    ids = {one.id for one in public + private}
+    assert len(public) == len(private) and reported <= ids
+    assert known == ids
+    for one, two in zip(public, private, strict=True):
+        assert one.attributes[0x102] == two.attributes[0x102]
+        assert observer.secret(one.id) == observer.secret(two.id) != {}
+    with observer._database.reading() as now:
+        assert now.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_after_a_writer_died_before_its_commit_others_go_on(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    observer = sqlite.open(sqlite_token.serial)
+    dying = (
+        OPEN
+        + """
+import os
+with token._changing() as change:
+    token._database.counter.announce(change.next())
+    os._exit(0)
+"""
+    )
+    run(dying, sqlite.path, sqlite_token.serial)
+    for _ in range(3):
+        assert observer.poll() is None
+    [id_] = sqlite_token.insert([record()])
+    changes = observer.poll()
+    assert changes is not None and [new.id for new in changes.changed] == [id_]
+
+
+def test_logins_of_many_processes_are_counted_exactly(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    def outcomes(pin: str) -> list[str]:
+        processes = [start(LOGIN, sqlite.path, sqlite_token.serial, pin) for _ in range(4)]
+        return sorted("".join(process.communicate()[0] for process in processes).split())
+
+    assert outcomes("1234") == ["ok"] * 16
+    assert outcomes("wrong") == ["0xa0"] * 10 + ["0xa4"] * 6
+    assert sqlite_token.describe().failures[Role.USER] == 10
+
+
+def in_child(sqlite: SqliteDirectory, serial: str, store: SqliteTokenStore) -> None:
+    """What a forked child does: put the inherited away, and begin its own."""
+    inherited = store._database._connection
+    store._database.lock.acquire()  # as if another thread of the parent had held it
+    sqlite.abandon()
+    assert any(kept is inherited for kept in database._abandoned)
+    store.close()
+    gc.collect()
+    own = SqliteDirectory(sqlite.path, kdf=CHEAP).open(serial)
+    own.unlock(Role.USER, USER_PIN, 0)
+    assert len(own.load(private=True)) == 1
+    own.insert([record(2, private=True)])
+    own.close()
+
+
+def test_a_forked_child_leaves_the_parents_connection_alone(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    sqlite_token.unlock(Role.USER, USER_PIN, 0)
+    sqlite_token.insert([record(1, private=True)])
+    log = sqlite.path / f"{sqlite_token.serial}.token-wal"
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            in_child(sqlite, sqlite_token.serial, sqlite_token)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert log.stat().st_size
+    changes = sqlite_token.poll()
+    assert changes is not None and len(changes.changed) == 1
+    sqlite_token.insert([record(3, private=True)])
+    assert len(sqlite_token.load(private=True)) == 3
+
+
+def test_the_end_of_a_forked_interpreter_does_not_close_what_it_inherited(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from unit.store.support import CHEAP, SO_PIN, record
+from pypkcs11.store.sqlite import SqliteDirectory
+directory = SqliteDirectory(Path(sys.argv[1]), kdf=CHEAP)
+token = directory.create(directory.next_serial(), "", SO_PIN)
+token.insert([record()])
+log = directory.path / f"{token.serial}.token-wal"
+read, write = os.pipe()
+child = os.fork()
+if child:
+    size = log.stat().st_size
+    os.close(write)
+    token._database._connection.close()  # the child's would now be the last, and delete the log
+    other = SqliteDirectory(directory.path, kdf=CHEAP).open(token.serial)
+    other.insert([record()])
+    inode = log.stat().st_ino
+    os.close(read)
+    assert os.waitpid(child, 0)[1] == 0
+    assert log.stat().st_ino == inode
+    other.insert([record()])
+    assert len(other.load(private=False)) == 3
+else:
+    os.close(write)
+    directory.abandon()
+    os.read(read, 1)
+    sys.exit(0)
+"""
+    run(program, tmp_path / "tokens")
+
+
+def test_a_token_made_by_another_process_is_listed(sqlite: SqliteDirectory) -> None:
+    expected = sqlite.next_serial()
+    program = """
+import sys
+from pathlib import Path
+from unit.store.support import CHEAP, SO_PIN
+from pypkcs11.store.sqlite import SqliteDirectory
+directory = SqliteDirectory(Path(sys.argv[1]), kdf=CHEAP)
+serial = directory.next_serial()
+directory.create(serial, "theirs", SO_PIN)
+print(serial)
+"""
+    assert run(program, sqlite.path).strip() == expected
+    assert sqlite.serials() == [expected]
+    assert sqlite.open(expected).describe().label == "theirs"
+    assert sqlite.next_serial() != expected
