@@ -1,8 +1,12 @@
 /* From nothing to a Python side that answers, or to one line on stderr and CKR_GENERAL_ERROR. */
 #include <Python.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "embed.h"
+
+#define BOOT_STACK ((size_t)8 << 20)
 
 static bool booted;
 static bool broken; /* tried with Python running; what is half there cannot be tried again */
@@ -94,26 +98,78 @@ static bool import_python_side(const struct pypkcs11_environment *environment)
     return run_python_side(environment);
 }
 
-static bool boot_in(const struct pypkcs11_environment *environment)
+/* What the thread that starts our own Python is given, and what it gives. */
+struct start {
+    const struct pypkcs11_environment *environment;
+    bool started;
+};
+
+/* Set while Python starts in this thread: what is loaded then must not call us back. */
+static _Thread_local bool booting_here;
+
+bool pypkcs11_booting_here(void)
 {
-    bool started = false;
+    return booting_here;
+}
+
+static void *start_own_python(void *argument)
+{
+    struct start *start = argument;
+
+    booting_here = true;
+    if (pypkcs11_start_own_python(start->environment)) {
+        start->started = import_python_side(start->environment);
+        PyEval_SaveThread();
+    }
+    booting_here = false;
+    return NULL;
+}
+
+/* Runs start_own_python in a thread of its own. Python's start goes deep and leaves thousands of
+ * freed chunks in its thread's malloc cache: the caller keeps its small stack and its cache as they
+ * were (pkcs11-tool 0.23 reads freed memory, which goes well until the cache is another). */
+static bool start_in_thread(struct start *start)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t before;
+    bool created = false;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    /* The host's signals are for the host's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    created = pthread_attr_setstacksize(&attributes, BOOT_STACK) == 0 &&
+              pthread_create(&thread, &attributes, start_own_python, start) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (created)
+        pthread_join(thread, NULL);
+    return created;
+}
+
+static bool boot_in(const struct pypkcs11_environment *environment, bool may_create_threads)
+{
+    struct start start = {.environment = environment, .started = false};
 
     if (Py_IsInitialized()) {
         PyGILState_STATE gil = PyGILState_Ensure();
 
-        started = pypkcs11_join_host_python(environment) && import_python_side(environment);
+        start.started = pypkcs11_join_host_python(environment) && import_python_side(environment);
         PyGILState_Release(gil);
-    } else if (pypkcs11_start_own_python(environment)) {
-        started = import_python_side(environment);
-        PyEval_SaveThread();
-    } else if (atomic_load(&pypkcs11_python) == PYPKCS11_NO_PYTHON) {
-        return false; /* nothing was begun: C_Initialize may try again */
+    } else {
+        if (!may_create_threads || !start_in_thread(&start))
+            start_own_python(&start);
+        if (!start.started && atomic_load(&pypkcs11_python) == PYPKCS11_NO_PYTHON)
+            return false; /* nothing was begun: C_Initialize may try again */
     }
-    broken = !started;
-    return started;
+    broken = !start.started;
+    return start.started;
 }
 
-CK_RV pypkcs11_boot(void)
+CK_RV pypkcs11_boot(bool may_create_threads)
 {
     struct pypkcs11_environment environment;
     bool located = false;
@@ -138,7 +194,7 @@ CK_RV pypkcs11_boot(void)
     located = pypkcs11_locate(&environment);
     if (located) {
         pypkcs11_set_booting(true);
-        booted = boot_in(&environment);
+        booted = boot_in(&environment, may_create_threads);
         pypkcs11_set_booting(false);
     } else {
         pypkcs11_report("the Python files of the library are missing",

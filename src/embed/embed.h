@@ -83,7 +83,10 @@ const char *pypkcs11_undefined_entry(void);
 /* ---- boot.c ---- */
 
 /* Starts or joins Python and imports the library's Python side, once. The lock is held. */
-CK_RV pypkcs11_boot(void);
+CK_RV pypkcs11_boot(bool may_create_threads);
+
+/* Whether this thread is starting Python right now. */
+bool pypkcs11_booting_here(void);
 
 /* ---- fork.c: what Python may ask about forks ---- */
 

@@ -2,17 +2,25 @@
 #include "embed.h"
 #include "generated/entries.h"
 
+/* Section 5.4.1: an application may forbid its modules to create threads. */
+static bool may_create_threads(const CK_C_INITIALIZE_ARGS *arguments)
+{
+    return arguments == NULL_PTR || !(arguments->flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS);
+}
+
 PYPKCS11_EXPORT CK_RV C_Initialize(CK_VOID_PTR pInitArgs)
 {
     CK_RV rv = CKR_OK;
 
+    if (pypkcs11_booting_here())
+        return CKR_FUNCTION_FAILED;
     if (!pypkcs11_python_is_compatible())
         return CKR_GENERAL_ERROR;
     pypkcs11_lock();
     if (pypkcs11_is_ready()) {
         rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
     } else {
-        rv = pypkcs11_boot();
+        rv = pypkcs11_boot(may_create_threads(pInitArgs));
         if (rv == CKR_OK)
             rv = py_C_Initialize(pInitArgs);
         if (rv == CKR_OK)
