@@ -1,0 +1,179 @@
+"""Keys go to SoftHSM v2 and come from there: wrapped by one module, unwrapped by the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from abi.client import NULL, CallError, Client, Value, ffi, mechanism, octets
+from abi.key_helpers import IV, P256, aes_template, ecdh, named, oaep, rsa_pair, secret, string_data
+
+from pypkcs11.standard import constants as c
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+PIN = b"1234"
+
+pytestmark = pytest.mark.skipif(not SOFTHSM.exists(), reason="SoftHSM v2 is not installed")
+
+
+class Place(NamedTuple):
+    """A module, and a session in which the user is logged in."""
+
+    p11: Client
+    session: int
+
+
+def opened(path: Path) -> Place:
+    p11 = Client(path)
+    p11.do("C_Initialize", NULL)
+    slot = p11.slots()[-1]
+    p11.init_token(slot, PIN, "keys")
+    label = b"keys".ljust(32)
+    (slot,) = (slot for slot in p11.slots() if bytes(p11.token_info(slot).label) == label)
+    session = p11.open(slot)
+    p11.login(session, c.CKU_SO, PIN)
+    p11.do("C_InitPIN", session, octets(PIN), len(PIN))
+    p11.do("C_Logout", session)
+    p11.login(session, c.CKU_USER, PIN)
+    return Place(p11, session)
+
+
+@pytest.fixture(scope="module")
+def places(
+    library: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Place, Place]]:
+    """This module and SoftHSM, each with a fresh token."""
+    directory = tmp_path_factory.mktemp("softhsm")
+    (directory / "theirs").mkdir()
+    configuration = directory / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {directory / 'theirs'}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(configuration))
+        patch.setenv("PYPKCS11_TOKEN_DIR", str(directory / "ours"))
+        patch.delenv("PYPKCS11_CONF", raising=False)
+        pair = opened(library), opened(SOFTHSM)
+        yield pair
+        for place in pair:
+            place.p11.do("C_Finalize", NULL)
+
+
+def both_ways(places: tuple[Place, Place]) -> tuple[tuple[Place, Place], tuple[Place, Place]]:
+    ours, theirs = places
+    return (ours, theirs), (theirs, ours)
+
+
+MECHANISMS = {
+    "AES_KEY_WRAP": (c.CKM_AES_KEY_WRAP, None),
+    "AES_KEY_WRAP_PAD": (c.CKM_AES_KEY_WRAP_PAD, None),
+    "AES_CBC": (c.CKM_AES_CBC, IV),
+    "AES_CBC_PAD": (c.CKM_AES_CBC_PAD, IV),
+}
+
+
+def offers(place: Place, kind: int, flags: int) -> bool:
+    info = ffi.new("CK_MECHANISM_INFO *")
+    slot = place.p11.session_info(place.session).slotID
+    try:
+        place.p11.do("C_GetMechanismInfo", slot, kind, info)
+    except CallError:
+        return False
+    return info.flags & flags == flags
+
+
+@pytest.mark.parametrize("name", MECHANISMS)
+def test_secret_keys(name: str, places: tuple[Place, Place]) -> None:
+    kind, parameter = MECHANISMS[name]
+    if not offers(places[1], kind, c.CKF_WRAP | c.CKF_UNWRAP):
+        pytest.skip("this SoftHSM does not wrap and unwrap with it")
+    mech, kek, value = mechanism(kind, parameter), os.urandom(32), os.urandom(32)
+    for here, there in both_ways(places):
+        wrapping = secret(*here, kek, WRAP=True)
+        wrapped = here.p11.wrap(here.session, mech, wrapping, secret(*here, value))
+        unwrapping = secret(*there, kek, UNWRAP=True)
+        template = aes_template(SENSITIVE=False, EXTRACTABLE=True)
+        key = there.p11.unwrap(there.session, mech, unwrapping, wrapped, template)
+        assert there.p11.get(there.session, key, c.CKA_VALUE) == value
+
+
+@pytest.mark.parametrize("name", ["AES_KEY_WRAP_PAD", "AES_CBC_PAD"])
+@pytest.mark.parametrize("of", ["RSA", "EC"])
+def test_private_keys(name: str, of: str, places: tuple[Place, Place]) -> None:
+    kind, parameter = MECHANISMS[name]
+    if not offers(places[1], kind, c.CKF_WRAP | c.CKF_UNWRAP):
+        pytest.skip("this SoftHSM does not wrap and unwrap with it")
+    mech, kek = mechanism(kind, parameter), os.urandom(32)
+    for here, there in both_ways(places):
+        extractable = named({"EXTRACTABLE": True, "SIGN": True})
+        if of == "RSA":
+            public, private = rsa_pair(*here, {}, extractable)
+            template: dict[int, Value] = {c.CKA_KEY_TYPE: c.CKK_RSA}
+            signing = mechanism(c.CKM_SHA256_RSA_PKCS)
+        else:
+            params: dict[int, Value] = {c.CKA_EC_PARAMS: P256}
+            make = mechanism(c.CKM_EC_KEY_PAIR_GEN)
+            public, private = here.p11.generate_pair(here.session, make, params, extractable)
+            template = {c.CKA_KEY_TYPE: c.CKK_EC}
+            signing = mechanism(c.CKM_ECDSA)
+        wrapped = here.p11.wrap(here.session, mech, secret(*here, kek, WRAP=True), private)
+        unwrapping = secret(*there, kek, UNWRAP=True)
+        template |= {c.CKA_CLASS: c.CKO_PRIVATE_KEY, c.CKA_SIGN: True}
+        key = there.p11.unwrap(there.session, mech, unwrapping, wrapped, template)
+        data = os.urandom(32)
+        signature = there.p11.sign(there.session, signing, key, data)
+        here.p11.verify(here.session, signing, public, signature, data)
+
+
+@pytest.mark.parametrize("name", ["RSA_PKCS", "RSA_PKCS_OAEP"])
+def test_secret_keys_under_rsa_keys(name: str, places: tuple[Place, Place]) -> None:
+    parameter = oaep(c.CKM_SHA_1, c.CKG_MGF1_SHA1) if name == "RSA_PKCS_OAEP" else None
+    mech, value = mechanism(getattr(c, f"CKM_{name}"), parameter), os.urandom(32)
+    for here, there in both_ways(places):
+        public, private = rsa_pair(*there, named({"WRAP": True}), named({"UNWRAP": True}))
+        numbers = {
+            a: there.p11.get(there.session, public, a)
+            for a in (c.CKA_MODULUS, c.CKA_PUBLIC_EXPONENT)
+        }
+        foreign = here.p11.create(
+            here.session,
+            {c.CKA_CLASS: c.CKO_PUBLIC_KEY, c.CKA_KEY_TYPE: c.CKK_RSA, c.CKA_WRAP: True, **numbers},
+        )
+        wrapped = here.p11.wrap(here.session, mech, foreign, secret(*here, value))
+        template = aes_template(SENSITIVE=False, EXTRACTABLE=True)
+        key = there.p11.unwrap(there.session, mech, private, wrapped, template)
+        assert there.p11.get(there.session, key, c.CKA_VALUE) == value
+
+
+def test_derived_keys(places: tuple[Place, Place]) -> None:
+    value, data = os.urandom(32), os.urandom(32)
+    encrypt = mechanism(c.CKM_AES_ECB_ENCRYPT_DATA, string_data(data))
+    readable = named(
+        {
+            "CLASS": c.CKO_SECRET_KEY,
+            "KEY_TYPE": c.CKK_GENERIC_SECRET,
+            "SENSITIVE": False,
+            "EXTRACTABLE": True,
+            "VALUE_LEN": 20,
+        }
+    )
+    found = set()
+    for place in places:
+        base = secret(*place, value, DERIVE=True)
+        key = place.p11.derive(place.session, encrypt, base, readable)
+        found.add(place.p11.get(place.session, key, c.CKA_VALUE))
+    assert len(found) == 1
+
+    params: dict[int, Value] = {c.CKA_EC_PARAMS: P256}
+    make, pairs, points = mechanism(c.CKM_EC_KEY_PAIR_GEN), [], []
+    for place in places:
+        pair = place.p11.generate_pair(place.session, make, params, {c.CKA_DERIVE: True})
+        pairs.append(pair)
+        points.append(place.p11.get(place.session, pair[0], c.CKA_EC_POINT))
+    found = set()
+    for place, pair, point in zip(places, pairs, reversed(points), strict=True):
+        agree = mechanism(c.CKM_ECDH1_DERIVE, ecdh(point))
+        key = place.p11.derive(place.session, agree, pair[1], readable)
+        found.add(place.p11.get(place.session, key, c.CKA_VALUE))
+    assert len(found) == 1

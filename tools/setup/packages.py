@@ -1,0 +1,94 @@
+"""System packages: which are needed for what, which are missing, and how to get them.
+
+A requirement is met when the file it is needed for is there, wherever that came from, so a machine
+without apt-get works too once its owner has installed the programs. Debian's names are only used to
+install what is missing.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from report import SetupError, run
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A Debian package, and the program (a bare name) or file (a pattern) that it is needed for."""
+
+    package: str
+    provides: str
+
+    def is_met(self) -> bool:
+        if self.provides.startswith("/"):
+            return bool(glob.glob(self.provides))
+        return shutil.which(self.provides) is not None
+
+
+BUILD = (
+    Requirement("gcc", "cc"),
+    Requirement("libc6-dev", "/usr/include/stdio.h"),
+)
+DEMO = (
+    *BUILD,
+    Requirement("gnutls-bin", "p11tool"),
+    Requirement("opensc", "pkcs11-tool"),
+    Requirement("openssl", "openssl"),
+)
+TEST = (
+    *DEMO,
+    Requirement("curl", "curl"),
+    Requirement("g++", "c++"),
+    Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
+    Requirement("p11-kit", "p11-kit"),
+    Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
+)
+NEEDED = {"build": BUILD, "demo": DEMO, "lint": (), "test": TEST}
+
+
+def missing(purpose: str) -> list[str]:
+    """The Debian packages that ``purpose`` still needs, in a stable order."""
+    return [need.package for need in NEEDED[purpose] if not need.is_met()]
+
+
+def install(names: list[str]) -> None:
+    """Install Debian packages, as root or through a sudo that asks for no password.
+
+    Raises SetupError with the one command to run when neither is possible.
+    """
+    if not names:
+        return
+    update = ["apt-get", "update", "-qq"]
+    add = ["apt-get", "install", "-y", "--no-install-recommends", *names]
+    if shutil.which("apt-get") is None:
+        raise SetupError(
+            "these Debian packages, or what your system calls them, must be installed first:\n"
+            f"    {' '.join(names)}"
+        )
+    prefix = _root_prefix()
+    if prefix is None:
+        by_hand = f"sudo apt-get update && sudo {shlex.join(add)}"
+        raise SetupError(
+            "system packages are missing, and this user may not install them.\n"
+            f"Run this command, then the same make again:\n\n    {by_hand}\n"
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run([*prefix, *update], env=environment)
+    run([*prefix, *add], env=environment)
+
+
+def _root_prefix() -> list[str] | None:
+    """What to put before apt-get: nothing for root, sudo, or None when neither is possible."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") is None:
+        return None
+    allowed = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False)
+    if allowed.returncode != 0:
+        return None
+    return ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]
