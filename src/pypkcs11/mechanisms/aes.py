@@ -11,19 +11,27 @@ from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from pypkcs11.mechanisms import aes_block, aes_cmac, aes_ctr, aes_gcm
+from pypkcs11.mechanisms import aes_block, aes_cmac, aes_ctr, aes_gcm, aes_key_wrap
 from pypkcs11.mechanisms.aes_contexts import BLOCK
-from pypkcs11.mechanisms.generic import complete_secret, load_secret
+from pypkcs11.mechanisms.generic import (
+    complete_secret,
+    export_secret,
+    load_secret,
+    restore_secret,
+)
+from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by, wrap_filled_by
 from pypkcs11.mechanisms.operation import Cipher, Signature, Verification
 from pypkcs11.mechanisms.parameters import AesCtr, Gcm, MacGeneral, Octets
 from pypkcs11.mechanisms.reading import number, octets
 from pypkcs11.mechanisms.registry import (
+    ALL_KEYS,
     BYTES,
     Computed,
     Key,
     KeyType,
     Mechanism,
     ParameterClass,
+    Payload,
 )
 from pypkcs11.standard.constants import (
     CKA_VALUE,
@@ -37,6 +45,10 @@ from pypkcs11.standard.constants import (
     CKM_AES_ECB,
     CKM_AES_GCM,
     CKM_AES_KEY_GEN,
+    CKM_AES_KEY_WRAP,
+    CKM_AES_KEY_WRAP_KWP,
+    CKM_AES_KEY_WRAP_PAD,
+    CKM_AES_KEY_WRAP_PKCS7,
     CKO_SECRET_KEY,
     CKR_ATTRIBUTE_VALUE_INVALID,
 )
@@ -85,6 +97,9 @@ KEY_TYPES = (
         type=CKK_AES,
         load={CKO_SECRET_KEY: partial(load_secret, CKK_AES)},
         complete={CKO_SECRET_KEY: complete_aes},
+        export={CKO_SECRET_KEY: export_secret},
+        restore={CKO_SECRET_KEY: restore_secret},
+        lengths=LENGTHS,
     ),
 )
 
@@ -94,8 +109,10 @@ def _cipher(
     parameter: ParameterClass | None,
     encrypt: Callable[[Key, Any], Cipher],
     decrypt: Callable[[Key, Any], Cipher],
+    payload: Payload | None = None,
 ) -> Mechanism:
-    return Mechanism(
+    """A cipher's row; with a payload, the cipher wraps keys as well."""
+    row = Mechanism(
         type=mechanism,
         key_types=(CKK_AES,),
         sizes=SIZES,
@@ -103,6 +120,12 @@ def _cipher(
         parameter=parameter,
         encrypt=encrypt,
         decrypt=decrypt,
+    )
+    if payload is None:
+        return row
+    wrap = wrap_by if payload.unit == 1 else partial(wrap_filled_by, payload.unit)
+    return row._replace(
+        wrap=partial(wrap, encrypt), unwrap=partial(unwrap_by, decrypt), payload=payload
     )
 
 
@@ -123,6 +146,31 @@ def _mac(
     )
 
 
+def _key_wrap(
+    mechanism: int,
+    wrap: Callable[[Key, Octets | None, bytes], bytes],
+    unwrap: Callable[[Key, Octets | None, bytes], bytes],
+    unit: int = 1,
+) -> Mechanism:
+    return Mechanism(
+        type=mechanism,
+        key_types=(CKK_AES,),
+        sizes=SIZES,
+        unit=BYTES,
+        parameter=Octets,
+        parameter_optional=True,
+        wrap=wrap,
+        unwrap=unwrap,
+        payload=Payload(classes=ALL_KEYS, unit=unit, authentic=True),
+    )
+
+
+_BLOCKS = Payload(unit=BLOCK)
+_ANY = Payload(classes=ALL_KEYS)
+_AUTHENTIC = Payload(classes=ALL_KEYS, authentic=True)
+
+#: CKM_AES_KEY_WRAP_PAD, whose padding the standard never settled, is what SoftHSM v2 and most
+#: others took it for: RFC 5649.
 MECHANISMS = (
     Mechanism(
         type=CKM_AES_KEY_GEN,
@@ -131,11 +179,17 @@ MECHANISMS = (
         unit=BYTES,
         generate=generate_aes,
     ),
-    _cipher(CKM_AES_ECB, None, aes_block.ecb_encrypt, aes_block.ecb_decrypt),
-    _cipher(CKM_AES_CBC, Octets, aes_block.cbc_encrypt, aes_block.cbc_decrypt),
-    _cipher(CKM_AES_CBC_PAD, Octets, aes_block.cbc_pad_encrypt, aes_block.cbc_pad_decrypt),
+    _cipher(CKM_AES_ECB, None, aes_block.ecb_encrypt, aes_block.ecb_decrypt, _BLOCKS),
+    _cipher(CKM_AES_CBC, Octets, aes_block.cbc_encrypt, aes_block.cbc_decrypt, _BLOCKS),
+    _cipher(CKM_AES_CBC_PAD, Octets, aes_block.cbc_pad_encrypt, aes_block.cbc_pad_decrypt, _ANY),
     _cipher(CKM_AES_CTR, AesCtr, aes_ctr.ctr, aes_ctr.ctr),
-    _cipher(CKM_AES_GCM, Gcm, aes_gcm.gcm_encrypt, aes_gcm.gcm_decrypt),
+    _cipher(CKM_AES_GCM, Gcm, aes_gcm.gcm_encrypt, aes_gcm.gcm_decrypt, _AUTHENTIC),
+    _key_wrap(
+        CKM_AES_KEY_WRAP, aes_key_wrap.wrap, aes_key_wrap.unwrap, unit=aes_key_wrap.SEMIBLOCK
+    ),
+    _key_wrap(CKM_AES_KEY_WRAP_PAD, aes_key_wrap.wrap_padded, aes_key_wrap.unwrap_padded),
+    _key_wrap(CKM_AES_KEY_WRAP_KWP, aes_key_wrap.wrap_padded, aes_key_wrap.unwrap_padded),
+    _key_wrap(CKM_AES_KEY_WRAP_PKCS7, aes_key_wrap.wrap_pkcs7, aes_key_wrap.unwrap_pkcs7),
     _mac(CKM_AES_CMAC, None, aes_cmac.sign, aes_cmac.verify),
     _mac(CKM_AES_CMAC_GENERAL, MacGeneral, aes_cmac.sign, aes_cmac.verify),
 )

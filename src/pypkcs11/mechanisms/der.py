@@ -54,3 +54,44 @@ def content(tag: int, data: bytes) -> bytes | None:
         length = int.from_bytes(data[2:start], "big")
     inner = data[start:]
     return inner if len(inner) == length and encode(tag, inner) == data else None
+
+
+def elements(data: bytes) -> list[tuple[int, bytes]]:
+    """The elements that stand one after the other, as tags and contents.
+
+    Longer forms of lengths than need be are understood, which BER allows; indefinite ones are not.
+
+    :raises ValueError: for what is no sequence of such elements.
+    """
+    found = []
+    while data:
+        tag, inner, data = first(data)
+        found.append((tag, inner))
+    return found
+
+
+def first(data: bytes) -> tuple[int, bytes, bytes]:
+    """The first element's tag and content, and what stands behind it.
+
+    :raises ValueError: if there is none.
+    """
+    if len(data) < 2:
+        raise ValueError("no element")
+    start, length = 2, data[1]
+    if length >= 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[2:start], "big")
+    end = start + length
+    if data[1] == 0x80 or end > len(data):
+        raise ValueError("no length, or more than there is")
+    return data[0], data[start:end], data[end:]
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """The first element as it stands, and what stands behind it.
+
+    :raises ValueError: if there is none.
+    """
+    rest = first(data)[2]
+    end = len(data) - len(rest)
+    return data[:end], rest

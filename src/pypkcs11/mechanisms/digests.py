@@ -6,11 +6,12 @@ Every family that hashes takes its hash function from :data:`HASHES`.
 from __future__ import annotations
 
 from functools import partial
+from typing import Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from pypkcs11.mechanisms.operation import Digest
+from pypkcs11.mechanisms.operation import Digest, with_own_context
 from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
     CKM_MD5,
@@ -74,6 +75,9 @@ class HashDigest(Digest):
     def __init__(self, function: HashFunction, parameter: None = None) -> None:
         self.length = function.length
         self._context = function.blank.copy()
+
+    def copy(self) -> Self:
+        return with_own_context(self)
 
     def digest(self, data: Buffer) -> bytes:
         context = self._context

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_ds
 
 from pypkcs11.mechanisms import curves, ec_keys
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
-from pypkcs11.mechanisms.operation import Signature, Verification
+from pypkcs11.mechanisms.operation import Signature, Verification, with_own_context
 from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.standard.constants import (
     CKK_EC,
@@ -154,6 +155,9 @@ class EcdsaHashedSignature(Signature):
         self._function = function
         self._context = function.blank.copy()
 
+    def copy(self) -> Self:
+        return with_own_context(self)
+
     def sign(self, data: Buffer) -> bytes:
         self._context.update(data)
         return self.finish()
@@ -176,6 +180,9 @@ class EcdsaHashedVerification(Verification):
         self._key: EllipticCurvePublicKey = key.value
         self._function = function
         self._context = function.blank.copy()
+
+    def copy(self) -> Self:
+        return with_own_context(self)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
         self._context.update(data)

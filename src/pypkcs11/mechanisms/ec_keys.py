@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pypkcs11.mechanisms import curves, der
+from pypkcs11.mechanisms import curves, der, pkcs8
 from pypkcs11.mechanisms.curves import Curve
 from pypkcs11.mechanisms.reading import big_integer, check_public_key_info, octets
 from pypkcs11.mechanisms.registry import Computed, Key, KeyType
@@ -32,6 +32,9 @@ SIZES = (192, 521)
 _EC_PUBLIC_KEY = der.object_identifier("1.2.840.10045.2.1")
 
 _UNCOMPRESSED = b"\x04"
+
+#: The tags with which an ECPrivateKey begins.
+_VERSION_AND_KEY = [der.INTEGER, der.OCTET_STRING]
 
 
 def _curve(attributes: Attributes) -> Curve[ec.EllipticCurve]:
@@ -129,6 +132,28 @@ def _private_attributes(
     }
 
 
+def export_private(attributes: Attributes) -> bytes:
+    """A PrivateKeyInfo with an ECPrivateKey in it, without the fields that the standard leaves out.
+
+    The private value is as long as a field element (RFC 5915, section 3).
+    """
+    value = der.encode(der.OCTET_STRING, octets(attributes, CKA_VALUE))
+    key = der.encode(der.SEQUENCE, der.integer(1) + value)
+    return pkcs8.encode(_EC_PUBLIC_KEY + octets(attributes, CKA_EC_PARAMS), key)
+
+
+def restore_private(octets: bytes) -> Computed:
+    """The way back. What the ECPrivateKey says of its curve or public key is not looked at.
+
+    :raises CryptokiError: CKR_WRAPPED_KEY_INVALID.
+    """
+    identifier, params, key = pkcs8.decode(octets)
+    fields = pkcs8.sequence(key)
+    if identifier != _EC_PUBLIC_KEY or [tag for tag, _ in fields[:2]] != _VERSION_AND_KEY:
+        raise pkcs8.invalid("not an elliptic curve private key")
+    return {CKA_EC_PARAMS: params, CKA_VALUE: fields[1][1]}
+
+
 def generate(parameter: None, public: Attributes, private: Attributes) -> tuple[Computed, Computed]:
     """A key pair on the curve of the public template's CKA_EC_PARAMS.
 
@@ -144,5 +169,7 @@ KEY_TYPES = (
         type=CKK_EC,
         load={CKO_PUBLIC_KEY: load_public, CKO_PRIVATE_KEY: load_private},
         complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
+        export={CKO_PRIVATE_KEY: export_private},
+        restore={CKO_PRIVATE_KEY: restore_private},
     ),
 )

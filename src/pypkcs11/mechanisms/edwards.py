@@ -13,9 +13,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from pypkcs11.mechanisms import curves, der
+from pypkcs11.mechanisms import curves, der, pkcs8
 from pypkcs11.mechanisms.curves import Curve
-from pypkcs11.mechanisms.operation import Signature, Verification
+from pypkcs11.mechanisms.operation import GatheredSignature, GatheredVerification
 from pypkcs11.mechanisms.parameters import Eddsa
 from pypkcs11.mechanisms.reading import check_public_key_info, octets
 from pypkcs11.mechanisms.registry import Computed, Key, KeyType, Mechanism
@@ -152,6 +152,8 @@ KEY_TYPES = (
         type=CKK_EC_EDWARDS,
         load={CKO_PUBLIC_KEY: load_public, CKO_PRIVATE_KEY: load_private},
         complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
+        export={CKO_PRIVATE_KEY: pkcs8.export_octets},
+        restore={CKO_PRIVATE_KEY: pkcs8.restore_octets},
     ),
 )
 
@@ -170,37 +172,31 @@ def _check_parameter(key: Key, parameter: Eddsa | None) -> None:
         raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, "neither prehash nor context can be had")
 
 
-class EddsaSignature(Signature):
-    """A signature. The scheme reads the data twice, so many parts are gathered first."""
+class EddsaSignature(GatheredSignature):
+    """A signature. The scheme reads the data twice."""
 
-    __slots__ = ("_key", "_parts")
+    __slots__ = ("_key",)
 
     def __init__(self, key: Key, parameter: Eddsa | None) -> None:
         _check_parameter(key, parameter)
         self.length = _SIGNATURE[key.bits]
         self._key: PrivateKey = key.value
-        self._parts = bytearray()
+        super().__init__()
 
     def sign(self, data: Buffer) -> bytes:
         return self._key.sign(data)
 
-    def update(self, data: Buffer) -> None:
-        self._parts += data
 
-    def finish(self) -> bytes:
-        return self._key.sign(self._parts)
-
-
-class EddsaVerification(Verification):
+class EddsaVerification(GatheredVerification):
     """The same for a verification."""
 
-    __slots__ = ("_key", "_length", "_parts")
+    __slots__ = ("_key", "_length")
 
     def __init__(self, key: Key, parameter: Eddsa | None) -> None:
         _check_parameter(key, parameter)
         self._length = _SIGNATURE[key.bits]
         self._key: PublicKey = key.value
-        self._parts = bytearray()
+        super().__init__()
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
         if len(signature) != self._length:
@@ -209,12 +205,6 @@ class EddsaVerification(Verification):
             self._key.verify(signature, data)
         except InvalidSignature:
             raise CryptokiError(CKR_SIGNATURE_INVALID, "the signature is another's") from None
-
-    def update(self, data: Buffer) -> None:
-        self._parts += data
-
-    def finish(self, signature: Buffer) -> None:
-        self.verify(self._parts, signature)
 
 
 MECHANISMS = (

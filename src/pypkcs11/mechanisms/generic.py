@@ -17,6 +17,7 @@ from pypkcs11.standard.constants import (
     CKA_VALUE,
     CKA_VALUE_LEN,
     CKK_GENERIC_SECRET,
+    CKK_HKDF,
     CKK_MD5_HMAC,
     CKK_SHA3_224_HMAC,
     CKK_SHA3_256_HMAC,
@@ -84,6 +85,16 @@ def complete_secret(attributes: Attributes, digest: Callable[[bytes], bytes]) ->
     return computed
 
 
+def export_secret(attributes: Attributes) -> bytes:
+    """A secret key as it is wrapped: its value."""
+    return octets(attributes, CKA_VALUE)
+
+
+def restore_secret(octets: bytes) -> Computed:
+    """The way back."""
+    return {CKA_VALUE: octets}
+
+
 def _sha1(value: bytes) -> bytes:
     context = HASHES[CKM_SHA_1].blank.copy()
     context.update(value)
@@ -131,8 +142,10 @@ KEY_TYPES = tuple(
         type=key_type,
         load={CKO_SECRET_KEY: partial(load_secret, key_type)},
         complete={CKO_SECRET_KEY: complete_generic},
+        export={CKO_SECRET_KEY: export_secret},
+        restore={CKO_SECRET_KEY: restore_secret},
     )
-    for key_type in (CKK_GENERIC_SECRET, *(key_type for key_type, _ in _HMAC_KEYS))
+    for key_type in (CKK_GENERIC_SECRET, CKK_HKDF, *(key_type for key_type, _ in _HMAC_KEYS))
 )
 
 MECHANISMS = (

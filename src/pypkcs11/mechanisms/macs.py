@@ -6,13 +6,13 @@ from __future__ import annotations
 # that module nor cryptography's constant_time may be imported: both load the system's libcrypto.
 from _operator import _compare_digest as equal_in_constant_time
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.generic import LONGEST
-from pypkcs11.mechanisms.operation import Signature, Verification
+from pypkcs11.mechanisms.operation import Signature, Verification, with_own_context
 from pypkcs11.mechanisms.parameters import MacGeneral
 from pypkcs11.mechanisms.registry import BYTES, Key, Mechanism
 from pypkcs11.standard.constants import (
@@ -89,6 +89,9 @@ class MacSignature(Signature):
         self.length = length
         self._context = context
 
+    def copy(self) -> Self:
+        return with_own_context(self)
+
     def sign(self, data: Buffer) -> bytes:
         context = self._context
         context.update(data)
@@ -109,6 +112,9 @@ class MacVerification(Verification):
     def __init__(self, context: MacContext, length: int) -> None:
         self._length = length
         self._context = context
+
+    def copy(self) -> Self:
+        return with_own_context(self)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
         self._context.update(data)

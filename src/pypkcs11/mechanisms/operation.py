@@ -9,8 +9,10 @@ again. "One part" and "multi-part" are the terms of PKCS #11 v3.2, section 5.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
+from typing import Any, Self, TypeVar
 
-from pypkcs11.standard.constants import CKR_OPERATION_NOT_INITIALIZED
+from pypkcs11.standard.constants import CKR_OPERATION_NOT_INITIALIZED, CKR_STATE_UNSAVEABLE
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Buffer
 
@@ -22,7 +24,40 @@ def single_part_only() -> CryptokiError:
     )
 
 
-class Digest(ABC):
+def unsaveable() -> CryptokiError:
+    """What C_GetOperationState meets where the state of an operation cannot be copied."""
+    return CryptokiError(CKR_STATE_UNSAVEABLE, "the operation's state cannot be copied")
+
+
+_Operation = TypeVar("_Operation")
+
+
+def with_own_context(operation: _Operation, field: str = "_context") -> _Operation:
+    """Return a copy of an operation whose state is all in one field with a ``copy()`` of its own.
+
+    That is a hash or MAC context, or what has been gathered; None where there is nothing yet.
+    """
+    twin = copy(operation)
+    state: Any = getattr(operation, field)
+    if state is not None:
+        setattr(twin, field, state.copy())
+    return twin
+
+
+class _Saveable:
+    """What every operation but few can do."""
+
+    __slots__ = ()
+
+    def copy(self) -> Self:
+        """Return another operation that goes on from here by itself.
+
+        :raises CryptokiError: CKR_STATE_UNSAVEABLE where that cannot be.
+        """
+        raise unsaveable()
+
+
+class Digest(_Saveable, ABC):
     """A digest in progress. ``length`` is the digest's, in octets."""
 
     __slots__ = ("length",)
@@ -42,7 +77,7 @@ class Digest(ABC):
         """Return the digest of all parts."""
 
 
-class Signature(ABC):
+class Signature(_Saveable, ABC):
     """A signature or MAC in the making. ``length`` is the signature's, in octets."""
 
     __slots__ = ("length",)
@@ -61,7 +96,7 @@ class Signature(ABC):
         raise single_part_only()
 
 
-class Verification(ABC):
+class Verification(_Saveable, ABC):
     """A signature or MAC being verified.
 
     A signature of the wrong length raises CKR_SIGNATURE_LEN_RANGE, a wrong one
@@ -83,7 +118,43 @@ class Verification(ABC):
         raise single_part_only()
 
 
-class Cipher(ABC):
+class GatheredSignature(Signature):
+    """A signature that needs the message whole: its parts are gathered until it is."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def copy(self) -> Self:
+        return with_own_context(self, "_parts")
+
+    def update(self, data: Buffer) -> None:
+        self._parts += data
+
+    def finish(self) -> bytes:
+        return self.sign(self._parts)
+
+
+class GatheredVerification(Verification):
+    """The same for a verification."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+
+    def copy(self) -> Self:
+        return with_own_context(self, "_parts")
+
+    def update(self, data: Buffer) -> None:
+        self._parts += data
+
+    def finish(self, signature: Buffer) -> None:
+        self.verify(self._parts, signature)
+
+
+class Cipher(_Saveable, ABC):
     """An encryption or a decryption in progress.
 
     Lengths are in octets and are asked before the work is done, so that a caller whose buffer is

@@ -60,3 +60,55 @@ class Eddsa(NamedTuple):
 
     prehash: bool
     context: bytes
+
+
+class RsaAesWrap(NamedTuple):
+    """CK_RSA_AES_KEY_WRAP_PARAMS: the temporary AES key's size in bits, and how it is wrapped."""
+
+    aes_bits: int
+    oaep: RsaOaep
+
+
+class Ecdh(NamedTuple):
+    """CK_ECDH1_DERIVE_PARAMS: key derivation function (CKD_), shared data, the other's point."""
+
+    kdf: int
+    shared: bytes
+    public: bytes
+
+
+class StringData(NamedTuple):
+    """CK_KEY_DERIVATION_STRING_DATA: data that becomes part of a key, or is encrypted to one."""
+
+    data: bytes
+
+
+class CbcEncryptData(NamedTuple):
+    """CK_AES_CBC_ENCRYPT_DATA_PARAMS: the IV (16 octets), and the data to encrypt to a key."""
+
+    iv: bytes
+    data: bytes
+
+
+class KeyHandle(NamedTuple):
+    """A CK_OBJECT_HANDLE: the second key of CKM_CONCATENATE_BASE_AND_KEY."""
+
+    handle: int
+
+
+class FirstBit(NamedTuple):
+    """CK_EXTRACT_PARAMS: the bit of the base key that is the derived key's first."""
+
+    bit: int
+
+
+class Hkdf(NamedTuple):
+    """CK_HKDF_PARAMS: the steps to take, digest (CKM_), salt (CKF_HKDF_SALT_) and info."""
+
+    extract: bool
+    expand: bool
+    hash: int
+    salt_type: int
+    salt: bytes
+    salt_key: int
+    info: bytes

@@ -6,18 +6,24 @@ class it makes, cost more start-up time than all of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from pypkcs11.mechanisms.operation import Cipher, Digest, Signature, Verification
 from pypkcs11.standard.constants import (
     CKF_DECRYPT,
+    CKF_DERIVE,
     CKF_DIGEST,
     CKF_ENCRYPT,
     CKF_GENERATE,
     CKF_GENERATE_KEY_PAIR,
     CKF_SIGN,
+    CKF_UNWRAP,
     CKF_VERIFY,
+    CKF_WRAP,
+    CKO_PRIVATE_KEY,
+    CKO_SECRET_KEY,
 )
 from pypkcs11.standard.values import Attributes, Value
 
@@ -51,6 +57,8 @@ class Key:
 #: Attributes that a mechanism or key type adds to an object's.
 Computed: TypeAlias = dict[int, Value]
 
+_NONE: Mapping[int, Any] = MappingProxyType({})
+
 
 class KeyType(NamedTuple):
     """How keys of one CKK_ are read out of attributes, by object class.
@@ -60,11 +68,53 @@ class KeyType(NamedTuple):
     about itself (CKR_ATTRIBUTE_VALUE_INVALID for a value that is wrong on its own,
     CKR_TEMPLATE_INCONSISTENT for values that do not belong together), and returns the attributes
     that follow from the given ones or replace them in their one true form.
+    ``export[class]`` writes a key as it is wrapped (its value, or a PrivateKeyInfo), and
+    ``restore[class]`` gives the attributes that are in such octets (CKR_WRAPPED_KEY_INVALID); what
+    they are worth ``complete`` says. ``lengths`` are the octets that a secret key may have; none
+    for any number.
     """
 
     type: int
     load: dict[int, Callable[[Attributes], Key]]
     complete: dict[int, Callable[[Attributes], Computed]]
+    export: Mapping[int, Callable[[Attributes], bytes]] = _NONE
+    restore: Mapping[int, Callable[[bytes], Computed]] = _NONE
+    lengths: frozenset[int] = frozenset()
+
+
+class Payload(NamedTuple):
+    """What a mechanism wraps.
+
+    :param classes: of the keys.
+    :param unit: octets of which the wrapped key is a multiple, filled up with zeros that cannot be
+        told from the key's own; 1 where the length is kept.
+    :param authentic: whether unwrapping notices octets that were never wrapped with the key.
+    """
+
+    classes: frozenset[int] = frozenset({CKO_SECRET_KEY})
+    unit: int = 1
+    authentic: bool = False
+
+
+SECRETS = Payload()
+ALL_KEYS = frozenset({CKO_SECRET_KEY, CKO_PRIVATE_KEY})
+
+
+class Derived(NamedTuple):
+    """What a mechanism derives.
+
+    :param object_class: of the new object.
+    :param transparent: whether the base key can be computed from enough of what is derived. By the
+        standard, such keys are sensitive and unextractable when one of their base keys is.
+    :param second_key: gives the handle of the second base key that a parameter names, if any.
+    """
+
+    object_class: int = CKO_SECRET_KEY
+    transparent: bool = False
+    second_key: Callable[[Any], int | None] | None = None
+
+
+A_KEY = Derived()
 
 
 class Mechanism(NamedTuple):
@@ -80,6 +130,10 @@ class Mechanism(NamedTuple):
     :param generate: from a parameter and the template's attributes to the new key's.
     :param generate_pair: the same for a key pair: (parameter, public, private) templates'
         attributes to the new public and private keys' attributes.
+    :param wrap: from the wrapping key, a parameter and a key's octets to the wrapped key.
+    :param unwrap: the way back, to the key's octets and what was filled up (see ``payload``).
+    :param derive: from the base key, a parameter, the octets wanted (None for as many as the
+        mechanism gives by nature) and the second base key, if any, to that many octets.
     """
 
     type: int
@@ -96,6 +150,11 @@ class Mechanism(NamedTuple):
     decrypt: Callable[[Key, Any], Cipher] | None = None
     generate: Callable[[Any, Attributes], Computed] | None = None
     generate_pair: Callable[[Any, Attributes, Attributes], tuple[Computed, Computed]] | None = None
+    wrap: Callable[[Key, Any, bytes], bytes] | None = None
+    unwrap: Callable[[Key, Any, bytes], bytes] | None = None
+    payload: Payload = SECRETS
+    derive: Callable[[Key, Any, int | None, Key | None], bytes] | None = None
+    derived: Derived = A_KEY
 
     @property
     def flags(self) -> int:
@@ -113,4 +172,7 @@ _FLAGS = {
     "verify": CKF_VERIFY,
     "generate": CKF_GENERATE,
     "generate_pair": CKF_GENERATE_KEY_PAIR,
+    "wrap": CKF_WRAP,
+    "unwrap": CKF_UNWRAP,
+    "derive": CKF_DERIVE,
 }

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from pypkcs11.mechanisms import rsa_keys
+from pypkcs11.mechanisms import rsa_key_wrap, rsa_keys
 from pypkcs11.mechanisms import rsa_schemes as schemes
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
-from pypkcs11.mechanisms.parameters import RsaOaep, RsaPss
-from pypkcs11.mechanisms.registry import Mechanism
+from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
+from pypkcs11.mechanisms.parameters import RsaAesWrap, RsaOaep, RsaPss
+from pypkcs11.mechanisms.registry import ALL_KEYS, Mechanism, Payload
 from pypkcs11.standard.constants import (
     CKK_RSA,
     CKM_MD5,
     CKM_MD5_RSA_PKCS,
+    CKM_RSA_AES_KEY_WRAP,
     CKM_RSA_PKCS,
     CKM_RSA_PKCS_KEY_PAIR_GEN,
     CKM_RSA_PKCS_OAEP,
@@ -102,6 +104,8 @@ MECHANISMS = (
         verify=schemes.pkcs1_verify,
         encrypt=schemes.pkcs1_encrypt,
         decrypt=schemes.pkcs1_decrypt,
+        wrap=partial(wrap_by, schemes.pkcs1_encrypt),
+        unwrap=partial(unwrap_by, schemes.pkcs1_decrypt),
     ),
     Mechanism(
         type=CKM_RSA_PKCS_PSS,
@@ -118,6 +122,18 @@ MECHANISMS = (
         parameter=RsaOaep,
         encrypt=schemes.oaep_encrypt,
         decrypt=schemes.oaep_decrypt,
+        wrap=partial(wrap_by, schemes.oaep_encrypt),
+        unwrap=partial(unwrap_by, schemes.oaep_decrypt),
+        payload=Payload(authentic=True),
+    ),
+    Mechanism(
+        type=CKM_RSA_AES_KEY_WRAP,
+        key_types=_KEYS,
+        sizes=_SIZES,
+        parameter=RsaAesWrap,
+        wrap=rsa_key_wrap.wrap,
+        unwrap=rsa_key_wrap.unwrap,
+        payload=Payload(classes=ALL_KEYS, authentic=True),
     ),
     *(_pkcs1(pkcs1, HASHES[digest]) for digest, pkcs1, _ in _HASHED),
     *(_pss(pss, HASHES[digest]) for digest, _, pss in _HASHED if pss is not None),

@@ -6,7 +6,7 @@ from math import gcd, lcm
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pypkcs11.mechanisms import der
+from pypkcs11.mechanisms import der, pkcs8
 from pypkcs11.mechanisms.reading import (
     big_endian,
     big_integer,
@@ -48,7 +48,8 @@ DEFAULT_EXPONENT = 65537
 #: What a private key without its public exponent is tried with.
 _USUAL_EXPONENTS = (65537, 3, 17, 5, 7, 35, 37, 257)
 
-_ALGORITHM = der.object_identifier("1.2.840.113549.1.1.1") + b"\x05\x00"  # rsaEncryption, NULL
+_RSA_ENCRYPTION = der.object_identifier("1.2.840.113549.1.1.1")
+_ALGORITHM = _RSA_ENCRYPTION + b"\x05\x00"  # and NULL for its parameters
 
 
 def load_public(attributes: Attributes) -> Key:
@@ -194,6 +195,37 @@ def _private_attributes(numbers: rsa.RSAPrivateNumbers) -> Computed:
     }
 
 
+#: What stands in an RSAPrivateKey behind its version (RFC 8017, section A.1.2).
+_NUMBERS = (
+    CKA_MODULUS,
+    CKA_PUBLIC_EXPONENT,
+    CKA_PRIVATE_EXPONENT,
+    CKA_PRIME_1,
+    CKA_PRIME_2,
+    CKA_EXPONENT_1,
+    CKA_EXPONENT_2,
+    CKA_COEFFICIENT,
+)
+
+
+def export_private(attributes: Attributes) -> bytes:
+    """A PrivateKeyInfo with an RSAPrivateKey in it."""
+    numbers = (0, *(big_integer(attributes, attribute) for attribute in _NUMBERS))
+    return pkcs8.encode(_ALGORITHM, der.encode(der.SEQUENCE, b"".join(map(der.integer, numbers))))
+
+
+def restore_private(octets: bytes) -> Computed:
+    """The way back, for keys of two primes.
+
+    :raises CryptokiError: CKR_WRAPPED_KEY_INVALID.
+    """
+    identifier, _, key = pkcs8.decode(octets)
+    fields = pkcs8.sequence(key)
+    if identifier != _RSA_ENCRYPTION or [tag for tag, _ in fields] != [der.INTEGER] * 9:
+        raise pkcs8.invalid("not an RSA private key")
+    return dict(zip(_NUMBERS, (content for _, content in fields[1:]), strict=True))
+
+
 def generate(parameter: None, public: Attributes, private: Attributes) -> tuple[Computed, Computed]:
     """A key pair of CKA_MODULUS_BITS, with CKA_PUBLIC_EXPONENT or else 65537.
 
@@ -254,5 +286,7 @@ KEY_TYPES = (
         type=CKK_RSA,
         load={CKO_PUBLIC_KEY: load_public, CKO_PRIVATE_KEY: load_private},
         complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
+        export={CKO_PRIVATE_KEY: export_private},
+        restore={CKO_PRIVATE_KEY: restore_private},
     ),
 )

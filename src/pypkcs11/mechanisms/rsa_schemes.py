@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -22,7 +22,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo, Prehashed
 
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
-from pypkcs11.mechanisms.operation import Cipher, Signature, Verification
+from pypkcs11.mechanisms.operation import (
+    Cipher,
+    GatheredSignature,
+    GatheredVerification,
+    Signature,
+    Verification,
+    with_own_context,
+)
 from pypkcs11.mechanisms.parameters import RsaOaep, RsaPss
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
@@ -82,8 +89,12 @@ def _octets(key: Key) -> int:
     return (key.bits + 7) // 8
 
 
-class RsaSignature(Signature):
-    """A signature over data in one part: what is signed is ``data`` itself, ``longest`` octets."""
+class RsaSignature(GatheredSignature):
+    """A signature of ``data`` itself, which has ``shortest`` to ``longest`` octets.
+
+    The standard gives these mechanisms one part only; applications that sign in many, as SoftHSM's
+    users do with other tokens, are served as well.
+    """
 
     __slots__ = ("_algorithm", "_longest", "_padding", "_shortest", "_sign")
 
@@ -101,6 +112,12 @@ class RsaSignature(Signature):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
+        super().__init__()
+
+    def update(self, data: Buffer) -> None:
+        if len(self._parts) + len(data) > self._longest:
+            raise _data_length(len(self._parts) + len(data))
+        super().update(data)
 
     def sign(self, data: Buffer) -> bytes:
         if not self._shortest <= len(data) <= self._longest:
@@ -108,7 +125,7 @@ class RsaSignature(Signature):
         return self._sign(data, self._padding, self._algorithm)
 
 
-class RsaVerification(Verification):
+class RsaVerification(GatheredVerification):
     """The same for a verification."""
 
     __slots__ = ("_algorithm", "_key", "_length", "_longest", "_padding", "_shortest")
@@ -127,6 +144,12 @@ class RsaVerification(Verification):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
+        super().__init__()
+
+    def update(self, data: Buffer) -> None:
+        if len(self._parts) + len(data) > self._longest:
+            raise _data_length(len(self._parts) + len(data))
+        super().update(data)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
         length = len(data)
@@ -156,6 +179,9 @@ class RsaHashedSignature(Signature):
         self._function = function
         self._context: hashes.HashContext | None = None
 
+    def copy(self) -> Self:
+        return with_own_context(self)
+
     def sign(self, data: Buffer) -> bytes:
         return self._sign(data, self._padding, self._function.algorithm)
 
@@ -180,6 +206,9 @@ class RsaHashedVerification(Verification):
         self._padding = padding
         self._function = function
         self._context: hashes.HashContext | None = None
+
+    def copy(self) -> Self:
+        return with_own_context(self)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
         self._verify(data, signature, self._function.algorithm)

@@ -8,12 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from pypkcs11.mechanisms import aes, digests, ec, edwards, generic, macs, rsa
+from pypkcs11.mechanisms import (
+    aes,
+    derivation,
+    digests,
+    ec,
+    ecdh,
+    edwards,
+    generic,
+    hkdf,
+    macs,
+    montgomery,
+    rsa,
+)
 from pypkcs11.mechanisms.registry import Computed, Key, KeyType, Mechanism
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_KEY_TYPE,
     CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_KEY_NOT_WRAPPABLE,
     CKR_TEMPLATE_INCONSISTENT,
 )
 from pypkcs11.standard.errors import CryptokiError
@@ -26,10 +39,14 @@ MECHANISMS: dict[int, Mechanism] = {
         *rsa.MECHANISMS,
         *ec.MECHANISMS,
         *edwards.MECHANISMS,
+        *montgomery.MECHANISMS,
+        *ecdh.MECHANISMS,
         *aes.MECHANISMS,
         *generic.MECHANISMS,
         *digests.MECHANISMS,
         *macs.MECHANISMS,
+        *derivation.MECHANISMS,
+        *hkdf.MECHANISMS,
     )
 }
 
@@ -40,6 +57,7 @@ KEY_TYPES: dict[int, KeyType] = {
         *rsa.KEY_TYPES,
         *ec.KEY_TYPES,
         *edwards.KEY_TYPES,
+        *montgomery.KEY_TYPES,
         *aes.KEY_TYPES,
         *generic.KEY_TYPES,
     )
@@ -61,6 +79,26 @@ def complete_key(attributes: Attributes) -> Computed:
         type's own function raises.
     """
     return _of_class(_key_type(attributes).complete, attributes)(attributes)
+
+
+def export_key(attributes: Attributes) -> bytes:
+    """A key's octets as they are wrapped.
+
+    :raises CryptokiError: CKR_KEY_NOT_WRAPPABLE for a key of a type or class that has none.
+    """
+    key_type = KEY_TYPES.get(attributes.get(CKA_KEY_TYPE))  # type: ignore[arg-type]
+    export = key_type.export.get(attributes[CKA_CLASS]) if key_type is not None else None  # type: ignore[arg-type]
+    if export is None:
+        raise CryptokiError(CKR_KEY_NOT_WRAPPABLE, "keys of this type cannot be wrapped")
+    return export(attributes)
+
+
+def key_type_of(attributes: Attributes) -> KeyType:
+    """The row of an object's key type.
+
+    :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID for a key type that there is not.
+    """
+    return _key_type(attributes)
 
 
 def _key_type(attributes: Attributes) -> KeyType:

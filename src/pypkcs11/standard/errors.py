@@ -14,3 +14,11 @@ class CryptokiError(Exception):
         super().__init__(rv, reason)
         self.rv = rv
         self.reason = reason
+
+
+class MediumError(CryptokiError):
+    """What a token is kept on has failed, or does not hold what was put there.
+
+    Nothing that the caller did wrong: the operator has to know of it. The reason names the file
+    and the cause.
+    """

@@ -417,9 +417,17 @@ def test_hashlib_agrees_that_a_digest_info_is_all_there_is() -> None:
 
 
 @pytest.mark.parametrize("mechanism", [c.CKM_RSA_PKCS, c.CKM_RSA_PKCS_PSS])
-def test_bare_mechanisms_take_one_part(mechanism: int) -> None:
+def test_bare_mechanisms_take_parts_too(mechanism: int) -> None:
     parameter = RsaPss(c.CKM_SHA256, c.CKG_MGF1_SHA256, 32)
     row = MECHANISMS[mechanism]
     assert row.sign
-    operation = row.sign(SIGNER, parameter)
-    fails(c.CKR_OPERATION_NOT_INITIALIZED, operation.update, b"x")
+    assert row.verify
+    signing = row.sign(SIGNER, parameter)
+    signing.update(b"d" * 20)
+    signing.update(b"d" * 12)
+    signature = signing.finish()
+    row.verify(VERIFIER, parameter).verify(b"d" * 32, signature)
+    verifying = row.verify(VERIFIER, parameter)
+    verifying.update(b"d" * 32)
+    verifying.finish(signature)
+    fails(c.CKR_DATA_LEN_RANGE, row.sign(SIGNER, parameter).update, b"x" * 257)

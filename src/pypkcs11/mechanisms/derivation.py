@@ -1,0 +1,154 @@
+"""Simple key derivation (PKCS #11 v3.2, sections 6.42 and 6.43), from secret keys of any type."""
+
+from __future__ import annotations
+
+from pypkcs11.mechanisms import aes_block, generic
+from pypkcs11.mechanisms.parameters import (
+    CbcEncryptData,
+    FirstBit,
+    KeyHandle,
+    Octets,
+    StringData,
+)
+from pypkcs11.mechanisms.registry import BYTES, Derived, Key, Mechanism
+from pypkcs11.standard.constants import (
+    CKK_AES,
+    CKM_AES_CBC_ENCRYPT_DATA,
+    CKM_AES_ECB_ENCRYPT_DATA,
+    CKM_CONCATENATE_BASE_AND_DATA,
+    CKM_CONCATENATE_BASE_AND_KEY,
+    CKM_CONCATENATE_DATA_AND_BASE,
+    CKM_EXTRACT_KEY_FROM_KEY,
+    CKM_XOR_BASE_AND_DATA,
+    CKR_DATA_LEN_RANGE,
+    CKR_KEY_SIZE_RANGE,
+    CKR_MECHANISM_PARAM_INVALID,
+    CKR_TEMPLATE_INCOMPLETE,
+)
+from pypkcs11.standard.errors import CryptokiError
+
+_KEYS = (CKK_AES, *(key_type.type for key_type in generic.KEY_TYPES))
+
+
+def leading(octets: bytes, length: int | None) -> bytes:
+    """The first ``length`` octets, or all of them.
+
+    :raises CryptokiError: CKR_KEY_SIZE_RANGE if there are fewer.
+    """
+    if length is None:
+        return octets
+    if length > len(octets):
+        raise too_long(length, len(octets))
+    return octets[:length]
+
+
+def too_long(length: int, most: int) -> CryptokiError:
+    """:return: the exception for a key of more octets than can be derived."""
+    return CryptokiError(CKR_KEY_SIZE_RANGE, f"{length} octets asked for, {most} there")
+
+
+def base_and_key(key: Key, parameter: KeyHandle, length: int | None, second: Key | None) -> bytes:
+    """The base key and another key behind it."""
+    assert second is not None
+    return leading(key.value + second.value, length)
+
+
+def base_and_data(key: Key, parameter: StringData, length: int | None, second: Key | None) -> bytes:
+    """The base key and data behind it."""
+    return leading(key.value + parameter.data, length)
+
+
+def data_and_base(key: Key, parameter: StringData, length: int | None, second: Key | None) -> bytes:
+    """Data and the base key behind it."""
+    return leading(parameter.data + key.value, length)
+
+
+def xor(key: Key, parameter: StringData, length: int | None, second: Key | None) -> bytes:
+    """The base key XOR data, as long as the shorter of them."""
+    octets = bytes(a ^ b for a, b in zip(key.value, parameter.data, strict=False))
+    if not octets:
+        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, "no data")
+    return leading(octets, length)
+
+
+def extract(key: Key, parameter: FirstBit, length: int | None, second: Key | None) -> bytes:
+    """A run of the base key's bits, which goes on with its first behind its last.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for a bit that the base key does not have,
+        CKR_TEMPLATE_INCOMPLETE without a length, CKR_KEY_SIZE_RANGE for more than the base key's.
+    """
+    bits, shift = key.bits, parameter.bit
+    if shift >= bits:
+        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"a key of {bits} bits")
+    if length is None:
+        raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "how long the key shall be")
+    number = int.from_bytes(key.value, "big")
+    turned = (number << shift | number >> (bits - shift)) & ((1 << bits) - 1)
+    return leading(turned.to_bytes(bits // 8, "big"), length)
+
+
+def ecb_encrypt(key: Key, parameter: StringData, length: int | None, second: Key | None) -> bytes:
+    """Data encrypted with the base key in ECB mode."""
+    return _encrypted(aes_block.ecb_encrypt(key, None).run(parameter.data), length)
+
+
+def cbc_encrypt(
+    key: Key, parameter: CbcEncryptData, length: int | None, second: Key | None
+) -> bytes:
+    """Data encrypted with the base key in CBC mode."""
+    return _encrypted(aes_block.cbc_encrypt(key, Octets(parameter.iv)).run(parameter.data), length)
+
+
+def _encrypted(octets: bytes, length: int | None) -> bytes:
+    """:raises CryptokiError: CKR_DATA_LEN_RANGE if the data is too short (section 6.42.4)."""
+    if not octets or (length or 0) > len(octets):
+        raise CryptokiError(CKR_DATA_LEN_RANGE, "the data is shorter than the key shall be")
+    return leading(octets, length)
+
+
+_TRANSPARENT = Derived(transparent=True)
+
+
+def _second_key(parameter: KeyHandle) -> int:
+    return parameter.handle
+
+
+MECHANISMS = (
+    *(
+        Mechanism(
+            type=mechanism,
+            key_types=_KEYS,
+            sizes=(1, generic.LONGEST),
+            unit=BYTES,
+            parameter=parameter,
+            derive=derive,
+            derived=derived,
+        )
+        for mechanism, parameter, derive, derived in (
+            (
+                CKM_CONCATENATE_BASE_AND_KEY,
+                KeyHandle,
+                base_and_key,
+                Derived(transparent=True, second_key=_second_key),
+            ),
+            (CKM_CONCATENATE_BASE_AND_DATA, StringData, base_and_data, _TRANSPARENT),
+            (CKM_CONCATENATE_DATA_AND_BASE, StringData, data_and_base, _TRANSPARENT),
+            (CKM_XOR_BASE_AND_DATA, StringData, xor, _TRANSPARENT),
+            (CKM_EXTRACT_KEY_FROM_KEY, FirstBit, extract, _TRANSPARENT),
+        )
+    ),
+    *(
+        Mechanism(
+            type=mechanism,
+            key_types=(CKK_AES,),
+            sizes=(16, 32),
+            unit=BYTES,
+            parameter=parameter,
+            derive=derive,
+        )
+        for mechanism, parameter, derive in (
+            (CKM_AES_ECB_ENCRYPT_DATA, StringData, ecb_encrypt),
+            (CKM_AES_CBC_ENCRYPT_DATA, CbcEncryptData, cbc_encrypt),
+        )
+    ),
+)
