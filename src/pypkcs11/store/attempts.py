@@ -16,9 +16,9 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_WRITE_PROTECTED,
     CKR_USER_PIN_NOT_INITIALIZED,
 )
-from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.errors import CryptokiError, MediumError
 from pypkcs11.store.database import Database, Transaction
-from pypkcs11.store.pins import KdfCost, SealedPin
+from pypkcs11.store.pins import FREE, KdfCost, SealedPin
 from pypkcs11.store.protocol import Role
 from pypkcs11.store.sealing import Sealer
 
@@ -58,9 +58,8 @@ class Attempts:
     ) -> SealedPin:
         """Return the token key sealed under a PIN, at the cost that is configured."""
         token = self._serial, sealer.generation
-        return SealedPin.make(
-            token, role, pin, sealer.token_key, self._kdf, to_be_changed=to_be_changed
-        )
+        cost = self._kdf if pin else FREE
+        return SealedPin.make(token, role, pin, sealer.token_key, cost, to_be_changed=to_be_changed)
 
     def _try(self, role: Role, pin: bytes, limit: int) -> tuple[SealedPin, Sealer]:
         try:
@@ -71,7 +70,8 @@ class Attempts:
             sealed, now, locked = self._count_in_memory(role, limit)
         if locked:
             raise CryptokiError(CKR_PIN_LOCKED, f"the {role.name} PIN is locked")
-        token_key = sealed.open((self._serial, now.generation), pin)
+        with self._database.errors():
+            token_key = sealed.open((self._serial, now.generation), pin)
         return sealed, Sealer(token_key, self._serial, now.generation)
 
     def _count(self, role: Role, limit: int) -> tuple[SealedPin, Transaction, bool]:
@@ -97,7 +97,7 @@ class Attempts:
 
     def _clear(self, proven: SealedPin, sealer: Sealer, pin: bytes) -> None:
         dearer = None
-        if self._kdf.work > proven.cost.work:
+        if pin and self._kdf.work > proven.cost.work:
             dearer = self.seal(sealer, proven.role, pin, to_be_changed=proven.to_be_changed)
         self.uncounted[proven.role] = 0
         try:
@@ -114,4 +114,4 @@ class Attempts:
             return sealed
         if role is Role.USER:
             raise CryptokiError(CKR_USER_PIN_NOT_INITIALIZED, "there is no user PIN yet")
-        raise CryptokiError(CKR_TOKEN_NOT_RECOGNIZED, f"{self._database.name}: no SO PIN")
+        raise MediumError(CKR_TOKEN_NOT_RECOGNIZED, f"{self._database.name}: no SO PIN")

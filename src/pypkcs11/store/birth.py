@@ -8,7 +8,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from pypkcs11.standard.constants import CKR_DEVICE_ERROR
-from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.errors import CryptokiError, MediumError
 from pypkcs11.store.pins import KdfCost, SealedPin
 from pypkcs11.store.protocol import Role
 from pypkcs11.store.sealing import GENERATION_SIZE, KEY_SIZE, TOKEN, Sealer
@@ -49,7 +49,7 @@ def authenticate(connection: Connection, sealer: Sealer, name: str) -> None:
     try:
         sealer.open(TOKEN, 0, tag, _about(label, created))
     except (CryptokiError, TypeError, AttributeError, OverflowError):
-        raise CryptokiError(CKR_DEVICE_ERROR, f"{name}: the label fails authentication") from None
+        raise MediumError(CKR_DEVICE_ERROR, f"{name}: the label fails authentication") from None
 
 
 def write_new_token(

@@ -20,7 +20,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 #: Seconds between looks into the database while the number stays the same.
@@ -36,7 +35,7 @@ _ABSENT: Final[Sequence[int]] = (-1,)  # never a change's number: always look
 class Counter:
     """The shared number of one token."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: str | None) -> None:
         """:param path: the file, or None for a number of this process alone."""
         self.path = path
         self._view: memoryview | None = None
@@ -67,7 +66,7 @@ class Counter:
             except (OSError, ValueError):
                 return
 
-    def _map(self, path: Path, flags: int) -> None:
+    def _map(self, path: str, flags: int) -> None:
         descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             status = os.fstat(descriptor)

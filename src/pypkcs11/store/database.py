@@ -13,10 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote_from_bytes
 
 from pypkcs11.standard.constants import (
     CKR_DEVICE_ERROR,
@@ -26,7 +23,7 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_NOT_RECOGNIZED,
     CKR_TOKEN_WRITE_PROTECTED,
 )
-from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.errors import CryptokiError, MediumError
 from pypkcs11.store import schema
 from pypkcs11.store.changes import Counter
 from pypkcs11.store.sealing import GENERATION_SIZE
@@ -53,15 +50,22 @@ _SYSTEM_RETURN_CODES: Final = {
 }
 _PATIENT: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
+#: What SQLite would take for part of a URI's syntax in a file's name.
+_URI: Final = str.maketrans({"%": "%25", "?": "%3f", "#": "%23"})
 
-@dataclass(slots=True)
+
 class Transaction:
     """What a transaction begins with; ``number`` is raised for each change made in it."""
 
-    connection: sqlite3.Connection
-    generation: bytes
-    number: int
-    forgotten: int
+    __slots__ = ("connection", "forgotten", "generation", "number")
+
+    def __init__(
+        self, connection: sqlite3.Connection, generation: bytes, number: int, forgotten: int
+    ) -> None:
+        self.connection = connection
+        self.generation = generation
+        self.number = number
+        self.forgotten = forgotten
 
     def next(self) -> int:
         """Return the number of one more change."""
@@ -72,15 +76,15 @@ class Transaction:
 class Database:
     """A token's file, open."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: str | None) -> None:
         """:param path: the file, which is there; None for one in memory, made here and now.
 
         :raises CryptokiError: as :class:`~pypkcs11.store.protocol.TokenStore` lists.
         """
         self.path = path
-        self.name = path.name if path else "the token in memory"
+        self.name = path or "the token in memory"
         self.lock = threading.RLock()
-        self.counter = Counter(path.with_suffix(".changes") if path else None)
+        self.counter = Counter(f"{os.path.splitext(path)[0]}.changes" if path else None)
         self._attempts = threading.Lock()
         self._process = os.getpid()
         self.opened = 0  #: how many times; more than once when the file was replaced
@@ -94,7 +98,7 @@ class Database:
 
     # -- life ---------------------------------------------------------------------------------
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: str) -> None:
         self.opened += 1
         with self.errors():
             self._identity, self._immutable = self._identify(path), False
@@ -117,13 +121,13 @@ class Database:
                 self._discard()
                 raise
 
-    def _on_read_only_medium(self, path: Path, error: sqlite3.OperationalError) -> bool:
-        log = path.with_name(path.name + "-wal")
+    def _on_read_only_medium(self, path: str, error: sqlite3.OperationalError) -> bool:
         codes = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        empty = not log.exists() or not log.stat().st_size
-        return primary_code(error) in codes and path.exists() and empty
+        log = f"{path}-wal"
+        empty = not os.path.exists(log) or not os.path.getsize(log)
+        return primary_code(error) in codes and os.path.exists(path) and empty
 
-    def _identify(self, path: Path, immutable: bool = False) -> tuple[int, ...]:
+    def _identify(self, path: str, immutable: bool = False) -> tuple[int, ...]:
         status = os.stat(path)
         identity = (status.st_dev, status.st_ino)
         return (*identity, status.st_size, status.st_mtime_ns) if immutable else identity
@@ -178,8 +182,8 @@ class Database:
                 change.connection.execute(f"DELETE FROM {table}")
 
     @contextmanager
-    def writing_new(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for filling a database that is not a token yet."""
+    def whole(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for what is no change of a token: filling a new one, replacing it."""
         with self.lock, self.errors():
             yield self._living()
 
@@ -193,15 +197,16 @@ class Database:
             raise self._removed("it was closed")
         return self._connection
 
-    def _removed(self, why: str) -> CryptokiError:
-        return CryptokiError(CKR_DEVICE_REMOVED, f"{self.name} is gone: {why}")
+    def _removed(self, why: str) -> MediumError:
+        return MediumError(CKR_DEVICE_REMOVED, f"{self.name} is gone: {why}")
 
     @property
     def read_only(self) -> bool:
         """Whether the medium takes no changes."""
         if self.path is None:
             return False
-        return not (os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK))
+        places = self.path, os.path.dirname(self.path)
+        return not all(os.access(place, os.W_OK) for place in places)
 
     # -- transactions -------------------------------------------------------------------------
 
@@ -265,7 +270,7 @@ class Database:
             or not _is_number(number)
             or not _is_number(forgotten)
         ):
-            raise CryptokiError(CKR_TOKEN_NOT_RECOGNIZED, f"{self.name} is damaged")
+            raise MediumError(CKR_TOKEN_NOT_RECOGNIZED, f"{self.name} is damaged")
         return Transaction(connection, generation, number, forgotten)
 
     def _patiently(
@@ -291,20 +296,22 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Translate what SQLite and the system raise."""
+        """Translate what SQLite and the system raise, and say in which file damage was found."""
         try:
             yield
         except sqlite3.Error as error:
             raise translate(error, self.name) from error
         except OSError as error:
             raise translate_os(error, self.name) from error
+        except CryptokiError as error:
+            if error.rv != CKR_DEVICE_ERROR or isinstance(error, MediumError):
+                raise
+            raise MediumError(error.rv, f"{self.name}: {error.reason}") from error
 
 
-def connect(path: Path | str, parameters: str = "") -> sqlite3.Connection:
+def connect(path: str, parameters: str = "") -> sqlite3.Connection:
     """Return a connection, set up, in autocommit mode."""
-    name = str(path)
-    if parameters:
-        name = f"file:{quote_from_bytes(os.fsencode(path))}?{parameters}"
+    name = f"file:{path.translate(_URI)}?{parameters}" if parameters else path
     connection = sqlite3.connect(
         name, timeout=BUSY, isolation_level=None, check_same_thread=False, uri=bool(parameters)
     )
@@ -318,31 +325,34 @@ def connect(path: Path | str, parameters: str = "") -> sqlite3.Connection:
     return connection
 
 
-def create(path: Path | str) -> sqlite3.Connection:
-    """Return a connection to a new database with our tables, empty and in WAL mode."""
+def create(path: str) -> sqlite3.Connection:
+    """Return a connection to a new database with our tables, empty.
+
+    Not in WAL mode, which whoever opens the token sets: what closing could not take out of a log
+    would be lost when the file gets its name.
+    """
     connection = connect(path)
     try:
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID:d}")
         schema.migrate(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def translate(error: sqlite3.Error, name: str) -> CryptokiError:
+def translate(error: sqlite3.Error, name: str) -> MediumError:
     """Return SQLite's error about a file as one of the standard's."""
     code = primary_code(error)
     # Of a file that is no token of ours SQLite may complain in many ways: no such table, ...
     default = CKR_TOKEN_NOT_RECOGNIZED if code == sqlite3.SQLITE_ERROR else CKR_DEVICE_ERROR
-    return CryptokiError(_RETURN_CODES.get(code, default), f"{name}: {error}")
+    return MediumError(_RETURN_CODES.get(code, default), f"{name}: {error}")
 
 
-def translate_os(error: OSError, name: str) -> CryptokiError:
+def translate_os(error: OSError, name: str) -> MediumError:
     """Return the system's error about a file as one of the standard's."""
     rv = _SYSTEM_RETURN_CODES.get(error.errno or 0, CKR_DEVICE_ERROR)
-    return CryptokiError(rv, f"{name}: {error.strerror}")
+    return MediumError(rv, f"{name}: {error.strerror}")
 
 
 def primary_code(error: BaseException) -> int:

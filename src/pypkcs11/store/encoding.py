@@ -11,6 +11,10 @@ Big-endian and columnar, so that one :mod:`struct` call reads a whole object::
 
 Whatever is not exactly that (a bad kind, a bool of 2, a type twice, octets missing or left over)
 is CKR_DEVICE_ERROR, so that a damaged row is never half understood.
+
+Objects of one kind have the same types and kinds, so what follows from these is worked out once
+(:class:`_Shape`). With it, :func:`check` sees that octets are well-formed and :func:`pick` reads
+one attribute, for a fraction of what :func:`decode` costs in time, and in memory.
 """
 
 from __future__ import annotations
@@ -60,6 +64,90 @@ def decode(data: bytes) -> dict[int, Value]:
     if len(attributes) != len(types):
         raise _damaged("an attribute twice")
     return attributes
+
+
+def check(data: bytes) -> None:
+    """See that octets are what :func:`encode` makes.
+
+    :raises CryptokiError: CKR_DEVICE_ERROR for anything else.
+    """
+    shape = _shape_of(data)
+    if shape.nested:
+        decode(data)
+    else:
+        shape.check(data)
+
+
+def pick(data: bytes, type_: int) -> Value | None:
+    """Return one attribute of octets that have been checked, None when it is not there."""
+    shape = _shape_of(data)
+    i = shape.places.get(type_)
+    if i is None:
+        return None
+    kind = shape.kinds[i]
+    if kind > _BYTES:
+        return decode(data)[type_]
+    words: tuple[int, ...] = shape.words.unpack_from(data, shape.start)
+    word = words[i]
+    if kind != _BYTES:
+        return word == 1 if kind == _BOOL else word
+    start = shape.end
+    for j in shape.sized:
+        if j == i:
+            break
+        start += words[j] * (8 if shape.kinds[j] == _ULONGS else 1)
+    return data[start : start + word]
+
+
+class _Shape:
+    """What all encoded attributes have in common that are of the same types and kinds."""
+
+    __slots__ = ("bools", "end", "kinds", "nested", "places", "sized", "start", "words")
+
+    def __init__(self, head: bytes) -> None:
+        """:raises CryptokiError: CKR_DEVICE_ERROR."""
+        n = (len(head) - _HEAD.size) // 5
+        types = unpack_from(f">{n}I", head, _HEAD.size)
+        self.kinds: bytes = head[_HEAD.size + 4 * n :]
+        self.places = {type_: i for i, type_ in enumerate(types)}
+        if len(self.places) != n:
+            raise _damaged("an attribute twice")
+        if any(not _BOOL <= kind <= _ATTRIBUTES for kind in self.kinds):
+            raise _damaged("unknown kind of value")
+        self.words = Struct(f">{n}Q")
+        self.start = len(head)
+        self.end = self.start + 8 * n
+        self.sized = [i for i, kind in enumerate(self.kinds) if kind not in (_BOOL, _ULONG)]
+        self.bools = [i for i, kind in enumerate(self.kinds) if kind == _BOOL]
+        self.nested = _ATTRIBUTES in self.kinds
+
+    def check(self, data: bytes) -> None:
+        """As :func:`check`, of octets without nested attributes."""
+        if len(data) < self.end:
+            raise _damaged("too short")
+        words = self.words.unpack_from(data, self.start)
+        if any(words[i] > 1 for i in self.bools):
+            raise _damaged("neither true nor false")
+        kinds = self.kinds
+        end = self.end
+        for i in self.sized:
+            end += words[i] * (8 if kinds[i] == _ULONGS else 1)
+        if end != len(data):
+            raise _damaged("wrong length")
+
+
+def _shape_of(data: bytes) -> _Shape:
+    if len(data) < _HEAD.size or data[0] != VERSION:
+        raise _damaged("unknown version")
+    size = _HEAD.size + 5 * (data[1] << 8 | data[2])
+    if len(data) < size:
+        raise _damaged("too short")
+    return _shape(data[:size])
+
+
+@lru_cache(maxsize=256)
+def _shape(head: bytes) -> _Shape:
+    return _Shape(head)
 
 
 def _encode(pairs: Iterable[tuple[int, Value]], depth: int) -> bytes:

@@ -13,6 +13,7 @@ from pypkcs11.store import serials
 from pypkcs11.store.birth import write_new_token
 from pypkcs11.store.database import Database
 from pypkcs11.store.pins import KdfCost
+from pypkcs11.store.protocol import Role
 from pypkcs11.store.sqlite_token import SqliteTokenStore
 
 #: Guessing at a PIN takes access to the process, so its cost may be low.
@@ -47,6 +48,13 @@ class MemoryDirectory:
                 self._next = serials.new_serial(self._tokens)
             return self._next
 
+    def provide(self, serial: str, label: str, so_pin: bytes, user_pin: bytes) -> None:
+        """Make a token with both PINs set."""
+        store = self.create(serial, label, so_pin)
+        store.unlock(Role.SO, so_pin, 0)
+        store.set_pin(Role.USER, user_pin)
+        store.lock()
+
     def open(self, serial: str) -> MemoryTokenStore:
         """Open a token that is there."""
         database = self._tokens.get(serial)
@@ -57,7 +65,7 @@ class MemoryDirectory:
     def create(self, serial: str, label: str, so_pin: bytes) -> MemoryTokenStore:
         """Make a new token."""
         database = Database(None)
-        with database.writing_new() as connection:
+        with database.whole() as connection:
             write_new_token(connection, serial, label, so_pin, self.kdf)
         with self._lock:
             if serial in self._tokens:

@@ -8,10 +8,9 @@ ciphertext and tag``; salt and cost lie beside it, so that the cost can be raise
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from sqlite3 import Connection
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,8 +32,13 @@ SALT_SIZE: Final = 16
 _ABOUT = Struct(">B?QQQ16s")
 
 
-@dataclass(frozen=True, slots=True)
-class KdfCost:
+class _Cost(NamedTuple):
+    memory: int
+    iterations: int
+    lanes: int
+
+
+class KdfCost(_Cost):
     """What one guess at a PIN costs (Argon2id, RFC 9106).
 
     :param memory: in KiB, 8 per lane to 4 GiB.
@@ -43,16 +47,14 @@ class KdfCost:
     :raises CryptokiError: CKR_ARGUMENTS_BAD outside these limits.
     """
 
-    memory: int = 32 * 1024
-    iterations: int = 2
-    lanes: int = 1
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        lanes_good = 1 <= self.lanes <= 64
-        if not (lanes_good and 8 * self.lanes <= self.memory <= 1 << 22):
+    def __new__(cls, memory: int = 32 * 1024, iterations: int = 2, lanes: int = 1) -> KdfCost:
+        if not (1 <= lanes <= 64 and 8 * lanes <= memory <= 1 << 22):
             raise CryptokiError(CKR_ARGUMENTS_BAD, "Argon2id memory or lanes out of range")
-        if not 1 <= self.iterations <= 1000:
+        if not 1 <= iterations <= 1000:
             raise CryptokiError(CKR_ARGUMENTS_BAD, "Argon2id iterations out of range")
+        return super().__new__(cls, memory, iterations, lanes)
 
     @property
     def work(self) -> int:
@@ -60,8 +62,11 @@ class KdfCost:
         return self.memory * self.iterations
 
 
-@dataclass(frozen=True, slots=True)
-class SealedPin:
+#: For the empty PIN, of which everyone knows that it is empty.
+FREE: Final = KdfCost(memory=8, iterations=1, lanes=1)
+
+
+class SealedPin(NamedTuple):
     """The token key under one role's PIN."""
 
     role: Role

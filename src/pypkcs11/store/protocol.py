@@ -10,11 +10,11 @@ Every change is one transaction, on disk when the method returns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from pypkcs11.standard.values import Value
+from pypkcs11.standard.values import Attributes, Value
+from pypkcs11.store.encoding import decode, pick
 
 
 class Role(IntEnum):
@@ -24,7 +24,6 @@ class Role(IntEnum):
     USER = 1
 
 
-@dataclass(slots=True)
 class Record:
     """One object as the store keeps it.
 
@@ -32,20 +31,50 @@ class Record:
     holds what must never be readable without a PIN (the core decides which attributes); it is
     stored sealed and not read back with the record, but by :meth:`TokenStore.secret`. Of a
     ``private`` object all of ``attributes`` is sealed too.
+
+    ``packed`` is the attributes as :mod:`~pypkcs11.store.encoding` writes them, well-formed: what a
+    store has just read or written, and what takes least memory. A store may leave it empty.
     """
 
-    id: int
-    private: bool
-    attributes: dict[int, Value] = field(repr=False)
-    secret: dict[int, Value] = field(default_factory=dict, repr=False)
+    __slots__ = ("_attributes", "id", "packed", "private", "secret")
+
+    def __init__(
+        self,
+        id: int,
+        private: bool,
+        attributes: dict[int, Value] | None = None,
+        secret: dict[int, Value] | None = None,
+        *,
+        packed: bytes = b"",
+    ) -> None:
+        self.id = id
+        self.private = private
+        self._attributes = attributes
+        self.secret = secret or {}
+        self.packed = packed
+
+    @property
+    def attributes(self) -> dict[int, Value]:
+        """The open attributes, unpacked when they are first asked for."""
+        if self._attributes is None:
+            self._attributes = decode(self.packed)
+        return self._attributes
+
+    def peek(self, attribute: int) -> Value | None:
+        """One open attribute, without unpacking the others; None when it is not there."""
+        attributes = self._attributes
+        return pick(self.packed, attribute) if attributes is None else attributes.get(attribute)
+
+    def __repr__(self) -> str:
+        return f"<Record {self.id}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """What a token says of itself. ``failures`` counts wrong PINs in a row, by role.
 
     ``label`` is UTF-8 without padding. ``user_pin_to_be_changed`` is set by :meth:`set_pin` when
-    the SO chose the user's PIN and the core asked for it. ``write_protected`` says that the
+    the SO chose the user's PIN and the core asked for it. ``user_pin_empty`` says that it was set
+    to no octets at all, which keeps nobody out. ``write_protected`` says that the
     medium takes no changes (failures are then counted by this process only).
     """
 
@@ -53,11 +82,11 @@ class Description:
     user_pin_set: bool
     failures: dict[Role, int]
     user_pin_to_be_changed: bool = False
+    user_pin_empty: bool = False
     write_protected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What others have done to a token since it was last asked.
 
     ``everything`` says that the token was initialised anew or replaced: what was known is void,
@@ -99,7 +128,10 @@ class TokenStore(Protocol):
         """As :meth:`unlock`, but what is at hand stays as it was (locked or unlocked)."""
 
     def set_pin(self, role: Role, pin: bytes, *, to_be_changed: bool = False) -> None:
-        """Seal the token key under a new PIN for ``role`` and clear its counter. Unlocked only."""
+        """Seal the token key under a new PIN for ``role`` and clear its counter. Unlocked only.
+
+        An empty PIN is for tokens that anyone may unlock who has them.
+        """
 
     def change_pin(self, role: Role, old: bytes, new: bytes, limit: int) -> None:
         """Prove the old PIN as :meth:`unlock` does, set the new; stays locked or unlocked."""
@@ -130,9 +162,14 @@ class TokenStore(Protocol):
         :raises CryptokiError: CKR_USER_NOT_LOGGED_IN when something must be sealed while locked.
         """
 
-    def update(self, record: Record, *, secret: bool = False) -> None:
+    def update(
+        self, record: Record, *, secret: bool = False, known: Attributes | None = None
+    ) -> bool:
         """Replace an object's attributes, and with ``secret`` its sealed part as well.
 
+        :param known: the open attributes that the new ones were made of. When others have changed
+            them since, nothing is written: their change would be undone unseen.
+        :return: whether it was written.
         :raises CryptokiError: CKR_OBJECT_HANDLE_INVALID when the object is gone.
         """
 

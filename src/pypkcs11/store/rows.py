@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from pypkcs11.standard.constants import CKR_DEVICE_ERROR, CKR_USER_NOT_LOGGED_IN
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Value
-from pypkcs11.store.encoding import decode, encode
+from pypkcs11.store.encoding import check, decode, encode
 from pypkcs11.store.protocol import Record
 from pypkcs11.store.sealing import ATTRIBUTES, PUBLIC, SECRET, Sealer
 
@@ -22,15 +22,15 @@ def seal_row(
 ) -> Row:
     """Return a record as a row.
 
-    Every private object has a sealed secret, be it empty, so that the row does not tell a key
-    from a certificate.
+    Leaves the encoded attributes in ``record.packed``. Every private object has a sealed secret,
+    be it empty, so that the row does not tell a key from a certificate.
 
     :param sealer: the token key, None while locked.
     :param change: the number of the change that writes the row.
     :param kept: the row's secret, sealed before, to keep in place of the record's.
     :raises CryptokiError: CKR_USER_NOT_LOGGED_IN when something must be sealed while locked.
     """
-    plain = encode(record.attributes)
+    plain = record.packed = encode(record.attributes)
     if sealer is None:
         if record.private or record.secret or kept is not None:
             raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "the token is locked")
@@ -63,14 +63,15 @@ def open_row(row: Row, sealer: Sealer | None) -> Record:
     if private:
         if sealer is None:
             raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "the token is locked")
-        plain = sealer.open(ATTRIBUTES, record_id, attributes)
-        return Record(record_id, True, decode(plain))
+        # What the tag proves to be ours is well-formed.
+        return Record(record_id, True, packed=sealer.open(ATTRIBUTES, record_id, attributes))
     if type(tag) is bytes:
         if sealer is not None:
             sealer.open(PUBLIC, record_id, tag, _about(row))
     elif tag is not None or secret is not None:
         raise _damaged(record_id)
-    return Record(record_id, False, decode(attributes))
+    check(attributes)
+    return Record(record_id, False, packed=attributes)
 
 
 def open_secret(row: Row, sealer: Sealer) -> dict[int, Value]:

@@ -7,7 +7,7 @@ from sqlite3 import Connection, connect
 from typing import Final
 
 from pypkcs11.standard.constants import CKR_TOKEN_NOT_RECOGNIZED
-from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.errors import MediumError
 
 #: In the file's header at offset 68 ("P#11"), so that file(1) and we know it.
 APPLICATION_ID: Final = 0x50233131
@@ -60,17 +60,17 @@ def check(connection: Connection, name: str) -> None:
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
-        raise CryptokiError(CKR_TOKEN_NOT_RECOGNIZED, f"{name} is not a token of this module")
+        raise MediumError(CKR_TOKEN_NOT_RECOGNIZED, f"{name} is not a token of this module")
     version = _version(connection)
     if not 1 <= version <= VERSION:
-        raise CryptokiError(
+        raise MediumError(
             CKR_TOKEN_NOT_RECOGNIZED, f"{name} is of version {version}, this module's is {VERSION}"
         )
     if version < VERSION:
         migrate(connection)
     # Whoever alters a table or adds a trigger wants to be run by us, or to break what we rely on.
     if _statements(connection) != _expected(VERSION):
-        raise CryptokiError(CKR_TOKEN_NOT_RECOGNIZED, f"{name} has other tables than a token")
+        raise MediumError(CKR_TOKEN_NOT_RECOGNIZED, f"{name} has other tables than a token")
 
 
 def migrate(connection: Connection) -> None:

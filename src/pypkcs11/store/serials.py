@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 _SERIAL = re.compile(r"[0-9A-F]{16}")
 
@@ -38,20 +37,21 @@ def is_free(serial: str, taken: Collection[str]) -> bool:
     return is_serial(serial) and slot_id(serial) not in {0, *map(slot_id, taken)}
 
 
-def read_next(path: Path) -> str:
+def read_next(path: str) -> str:
     """Return what a file holds, which need not be a serial; empty when it cannot be read."""
     try:
-        return path.read_text("ascii", errors="replace").strip()
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read().strip()
     except OSError:
         return ""
 
 
-def write_next(path: Path, serial: str) -> None:
+def write_next(path: str, serial: str) -> None:
     """Replace a file at once and for good.
 
     :raises OSError: as it comes.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    temporary = f"{path}.{os.urandom(8).hex()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)

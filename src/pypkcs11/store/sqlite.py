@@ -12,8 +12,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Final
 
 from pypkcs11.standard.constants import (
     CKR_ARGUMENTS_BAD,
@@ -21,23 +19,22 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_NOT_PRESENT,
 )
 from pypkcs11.standard.errors import CryptokiError
-from pypkcs11.store import database, serials
+from pypkcs11.store import database, files, serials
 from pypkcs11.store.birth import write_new_token
 from pypkcs11.store.database import Database
+from pypkcs11.store.files import SUFFIX
 from pypkcs11.store.pins import KdfCost
 from pypkcs11.store.sqlite_token import SqliteTokenStore
 
 __all__ = ["KdfCost", "SqliteDirectory", "SqliteTokenStore"]
 
-_SUFFIX: Final = ".token"
-
 
 class SqliteDirectory:
     """Tokens in a directory, which is made when something is first written to it."""
 
-    def __init__(self, path: Path, *, kdf: KdfCost) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, kdf: KdfCost) -> None:
         """:param kdf: what a guess at a PIN is to cost from now on."""
-        self.path = path
+        self.path = os.fspath(path)
         self.kdf = kdf
         self._created: dict[str, int] = {}
         self._spare = ""  # the next serial, where none can be kept
@@ -54,12 +51,12 @@ class SqliteDirectory:
 
     def next_serial(self) -> str:
         """The serial that the next token will have: the same in every process until used."""
-        path, there = self.path / "next", self._there()
+        path, there = os.path.join(self.path, "next"), self._there()
         kept = serials.read_next(path)
         if serials.is_free(kept, there):
             return kept
         try:
-            with self._locked():
+            with self.locked():
                 kept = serials.read_next(path)
                 there = self._there()
                 if not serials.is_free(kept, there):
@@ -73,41 +70,37 @@ class SqliteDirectory:
 
     def open(self, serial: str) -> SqliteTokenStore:
         """Open a token that is there."""
-        path = self._file(serial)
-        if not path.exists():
-            raise CryptokiError(CKR_TOKEN_NOT_PRESENT, f"{path} is not there")
-        return self._store(serial, path)
+        return self._store(serial, self._present(serial))
 
     def create(self, serial: str, label: str, so_pin: bytes) -> SqliteTokenStore:
         """Make a new token, whole or not at all."""
-        path = self._file(serial)
-        with self._locked(), self._errors(path):
-            if path.exists():
+        path = self.file_of(serial)
+        with self.locked(), self._errors(path):
+            if os.path.exists(path):
                 raise CryptokiError(CKR_PIN_INCORRECT, f"{path} was made by another process")
-            temporary = self.path / f".{serial}.{os.urandom(8).hex()}"
+            temporary = os.path.join(self.path, f".{serial}.{os.urandom(8).hex()}")
             try:
                 self._make(temporary, serial, label, so_pin)
                 # What a destroyed token left behind must not be taken for this one's.
-                _unlink_companions(path)
-                _publish(temporary, path)
+                files.unlink_companions(path)
+                if not files.publish(temporary, path):
+                    raise CryptokiError(CKR_PIN_INCORRECT, f"{path} was made by another process")
             finally:
-                _unlink_companions(temporary)
-                _unlink(temporary)
-            _sync(self.path)
+                files.unlink_companions(temporary)
+                files.unlink(temporary)
+            files.sync(self.path)
         return self._store(serial, path)
 
     def remove(self, serial: str) -> None:
         """Destroy a token and its file; processes that have it open get CKR_DEVICE_REMOVED."""
-        path = self._file(serial)
-        with self._locked(), self._errors(path):
-            if not path.exists():
-                raise CryptokiError(CKR_TOKEN_NOT_PRESENT, f"{path} is not there")
+        with self.locked(), self._errors(self.file_of(serial)):
+            path = self._present(serial)
             # A damaged file cannot be emptied, and need not be.
             with suppress(CryptokiError):
                 _empty(path)
-            _unlink(path)
-            _unlink_companions(path)
-            _sync(self.path)
+            files.unlink(path)
+            files.unlink_companions(path)
+            files.sync(self.path)
 
     def close(self) -> None:
         """Close all tokens; in a forked child, without touching the parent's."""
@@ -121,20 +114,34 @@ class SqliteDirectory:
 
     # -- files --------------------------------------------------------------------------------
 
-    def _file(self, serial: str) -> Path:
+    def file_of(self, serial: str) -> str:
+        """The path of a token's file.
+
+        :raises CryptokiError: CKR_ARGUMENTS_BAD when it is no serial.
+        """
         if not serials.is_serial(serial):
             raise CryptokiError(CKR_ARGUMENTS_BAD, "a serial is 16 upper-case hex digits")
-        return self.path / (serial + _SUFFIX)
+        return os.path.join(self.path, serial + SUFFIX)
+
+    def database(self, serial: str) -> Database:
+        """Open the file of a token that is there, for who closes it again."""
+        return Database(self._present(serial))
+
+    def _present(self, serial: str) -> str:
+        path = self.file_of(serial)
+        if not os.path.exists(path):
+            raise CryptokiError(CKR_TOKEN_NOT_PRESENT, f"{path} is not there")
+        return path
 
     def _there(self) -> list[str]:
         try:
             names = os.listdir(self.path)
         except OSError:
             return []
-        stems = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
+        stems = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
         return [stem for stem in stems if serials.is_serial(stem)]
 
-    def _store(self, serial: str, path: Path) -> SqliteTokenStore:
+    def _store(self, serial: str, path: str) -> SqliteTokenStore:
         opened = Database(path)
         try:
             store = SqliteTokenStore(opened, serial, self.kdf)
@@ -149,7 +156,7 @@ class SqliteDirectory:
 
     def _creation(self, serial: str) -> int:
         try:
-            opened = Database(self._file(serial))
+            opened = Database(self.file_of(serial))
         except CryptokiError:
             return 1 << 62
         try:
@@ -161,28 +168,22 @@ class SqliteDirectory:
         finally:
             opened.close()
 
-    def _make(self, path: Path, serial: str, label: str, so_pin: bytes) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            # SQLite gives its companions the mode that the file has.
-            os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+    def _make(self, path: str, serial: str, label: str, so_pin: bytes) -> None:
+        files.make(path)
         connection = database.create(path)
         try:
             write_new_token(connection, serial, label, so_pin, self.kdf)
         finally:
             connection.close()
-        _sync(path)
+        files.sync(path)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Be the only one who makes or destroys tokens here; the directory is made if need be."""
         with self._errors(self.path):
-            _make_directory(self.path)
+            files.make_directory(self.path)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self.path / ".lock", flags, 0o600)
+            descriptor = os.open(os.path.join(self.path, ".lock"), flags, 0o600)
             try:
                 os.fchmod(descriptor, 0o600)
                 with suppress(OSError):  # a file system without locks is still one
@@ -194,58 +195,19 @@ class SqliteDirectory:
                 os.close(descriptor)
 
     @contextmanager
-    def _errors(self, path: Path) -> Iterator[None]:
+    def _errors(self, path: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise database.translate_os(error, str(path)) from error
+            raise database.translate_os(error, path) from error
         except sqlite3.Error as error:
-            raise database.translate(error, str(path)) from error
+            raise database.translate(error, path) from error
 
 
-def _empty(path: Path) -> None:
+def _empty(path: str) -> None:
     """Tell those who have the token open, before it vanishes under them."""
     opened = Database(path)
     try:
         opened.destroy()
     finally:
         opened.close()
-
-
-def _make_directory(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    with suppress(FileExistsError):
-        path.mkdir(0o700)
-        path.chmod(0o700)
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Give a file its name, without taking another's."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise CryptokiError(CKR_PIN_INCORRECT, f"{path} was made by another process") from None
-    except OSError:
-        os.rename(temporary, path)  # a file system without links
-
-
-def _unlink(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
-
-
-def _unlink_companions(path: Path) -> None:
-    for companion in ("-wal", "-shm", "-journal"):
-        _unlink(path.with_name(path.name + companion))
-    if path.suffix == _SUFFIX:
-        _unlink(path.with_suffix(".changes"))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,13 +14,13 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_WRITE_PROTECTED,
     CKR_USER_NOT_LOGGED_IN,
 )
-from pypkcs11.standard.errors import CryptokiError
-from pypkcs11.standard.values import Value
+from pypkcs11.standard.errors import CryptokiError, MediumError
+from pypkcs11.standard.values import Attributes, Value
 from pypkcs11.store import changes
 from pypkcs11.store.attempts import Attempts
 from pypkcs11.store.birth import Birth, authenticate
 from pypkcs11.store.database import Database, Transaction
-from pypkcs11.store.pins import KdfCost
+from pypkcs11.store.pins import FREE, KdfCost
 from pypkcs11.store.protocol import Changes, Description, Record, Role
 from pypkcs11.store.rows import COLUMNS, Row, open_row, open_secret, seal_row, seal_tag
 from pypkcs11.store.sealing import Sealer
@@ -46,7 +46,7 @@ class SqliteTokenStore:
         with database.reading() as now:
             (kept,) = now.connection.execute("SELECT serial FROM token").fetchone()
             if kept != serial:
-                raise CryptokiError(
+                raise MediumError(
                     CKR_TOKEN_NOT_RECOGNIZED, f"{database.name} holds another token than {serial}"
                 )
             self._opened = database.opened
@@ -73,10 +73,10 @@ class SqliteTokenStore:
         """Return the token's label, PIN states and failure counters as they now are."""
         with self._database.reading() as now:
             (label,) = now.connection.execute("SELECT label FROM token").fetchone()
-            pins = now.connection.execute("SELECT role, failures, to_be_changed FROM pin")
-            rows = {role: (failures, change) for role, failures, change in pins}
+            pins = now.connection.execute("SELECT role, failures, to_be_changed, memory FROM pin")
+            rows = {role: tuple(row) for role, *row in pins}
         if type(label) is not str or not all(type(row[0]) is int for row in rows.values()):
-            raise CryptokiError(CKR_DEVICE_ERROR, f"{self._database.name} is damaged")
+            raise MediumError(CKR_DEVICE_ERROR, f"{self._database.name} is damaged")
         read_only = self._database.read_only
         failures = {
             role: rows[role][0] + self._attempts.uncounted[role] for role in Role if role in rows
@@ -85,7 +85,8 @@ class SqliteTokenStore:
             label=label,
             user_pin_set=Role.USER in rows,
             failures={Role.SO: 0, Role.USER: 0} | failures,
-            user_pin_to_be_changed=bool(rows.get(Role.USER, (0, 0))[1]),
+            user_pin_to_be_changed=Role.USER in rows and bool(rows[Role.USER][1]),
+            user_pin_empty=Role.USER in rows and rows[Role.USER][2] == FREE.memory,
             write_protected=read_only,
         )
 
@@ -257,9 +258,9 @@ class SqliteTokenStore:
         with self._database.reading() as now:
             self._same(sealer, now)
             row = self._row(now.connection, record_id)
-        if row is None:
-            raise _gone(record_id)
-        return open_secret(row, sealer)
+            if row is None:
+                raise _gone(record_id)
+            return open_secret(row, sealer)
 
     def insert(self, records: Sequence[Record]) -> list[int]:
         """Store new objects, all or none, and return their ids in order."""
@@ -278,7 +279,9 @@ class SqliteTokenStore:
             record.id = record_id
         return ids
 
-    def update(self, record: Record, *, secret: bool = False) -> None:
+    def update(
+        self, record: Record, *, secret: bool = False, known: Attributes | None = None
+    ) -> bool:
         """Replace an object's attributes, and with ``secret`` its sealed part as well."""
         with self._changing() as change:
             old = self._row(change.connection, record.id)
@@ -286,15 +289,19 @@ class SqliteTokenStore:
                 raise _gone(record.id)
             if old[1] and self._sealer is None:
                 raise CryptokiError(CKR_USER_NOT_LOGGED_IN, f"object {record.id} is sealed")
+            if known is not None and open_row(old, self._sealer).attributes != known:
+                return False
             kept = None if secret else old[3]
             new = record if secret else Record(record.id, record.private, record.attributes)
             number = change.next()
             row = seal_row(record.id, new, self._sealer, number, kept)
+            record.packed = new.packed
             change.connection.execute(
                 "UPDATE object SET private = ?, attributes = ?, secret = ?, tag = ?, change = ?"
                 " WHERE id = ?",
                 (*row[1:], number, record.id),
             )
+            return True
 
     def delete(self, record_id: int) -> None:
         """Destroy one object."""

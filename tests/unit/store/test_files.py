@@ -34,7 +34,7 @@ from pypkcs11.store.sqlite import SqliteDirectory, SqliteTokenStore
 def file_of(store: SqliteTokenStore) -> Path:
     path = store._database.path
     assert path is not None
-    return path
+    return Path(path)
 
 
 @pytest.mark.parametrize("mask", [0, 0o077, 0o777])
@@ -64,7 +64,7 @@ for name in sorted(os.listdir(sys.argv[1])):
 def test_nothing_is_made_before_something_is_written(tmp_path: Path) -> None:
     directory = SqliteDirectory(tmp_path / "tokens", kdf=CHEAP)
     assert directory.serials() == []
-    assert not directory.path.exists()
+    assert not Path(directory.path).exists()
 
 
 def test_a_directory_that_cannot_be_has_no_tokens(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_serial_gives_a_slot_of_its_own() -> None:
 def test_a_damaged_next_serial_is_replaced(sqlite: SqliteDirectory) -> None:
     sqlite.next_serial()
     for content in ("", "nonsense", "1234567800000000", "\xff\xfe"):
-        (sqlite.path / "next").write_bytes(content.encode("latin-1"))
+        (Path(sqlite.path) / "next").write_bytes(content.encode("latin-1"))
         serial = sqlite.next_serial()
         assert serials.is_free(serial, []) and serial != content
         assert sqlite.next_serial() == serial
@@ -186,7 +186,7 @@ def test_half_a_token_is_none(sqlite: SqliteDirectory, monkeypatch: pytest.Monke
         sqlite.create(sqlite.next_serial(), "", SO_PIN)
     monkeypatch.undo()
     assert sqlite.serials() == []
-    assert {path.name for path in sqlite.path.iterdir()} == {"next", ".lock"}
+    assert {path.name for path in Path(sqlite.path).iterdir()} == {"next", ".lock"}
     sqlite.create(sqlite.next_serial(), "", SO_PIN)
 
 

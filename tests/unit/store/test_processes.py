@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
+import random
 import time
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pypkcs11.store import database
 from pypkcs11.store.protocol import Role
 from pypkcs11.store.sqlite import SqliteDirectory, SqliteTokenStore
 
-KILLS = int(os.environ.get("PYPKCS11_TEST_KILLS", "40"))
+KILLS = int(os.environ.get("PYPKCS11_TEST_KILLS", "300"))
 
 OPEN = """
 import sys
@@ -38,18 +38,37 @@ token.poll()
 """
 )
 
-WRITE_PAIRS = (
-    OPEN
-    + """
-number = 0
-while True:
-    secret = {0x11: b"%d" % number}
-    pair = [record(number, secret=secret), record(number, private=True, secret=secret)]
-    ids = token.insert(pair)
-    print(number, *ids, flush=True)
-    number += 1
+#: For each line, the seconds that one more writer lives before it is killed. Writers are forked, so
+#: that they begin at once; the nursery itself opens nothing. What they report are ids.
+NURSERY = """
+import os, signal, sys, time
+from pypkcs11.store.protocol import Role
+from pypkcs11.store.sqlite import SqliteDirectory
+from unit.store.support import CHEAP, USER_PIN, record
+
+def write_pairs(report):
+    token = SqliteDirectory(sys.argv[1], kdf=CHEAP).open(sys.argv[2])
+    token.unlock(Role.USER, USER_PIN, 0)
+    number = 0
+    while True:
+        secret = {0x11: b"%d" % number}
+        pair = [record(number, secret=secret), record(number, private=True, secret=secret)]
+        os.write(report, b"%d %d\\n" % tuple(token.insert(pair)))
+        number += 1
+
+for line in sys.stdin:
+    reading, writing = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        os.close(reading)
+        write_pairs(writing)
+    os.close(writing)
+    time.sleep(float(line))
+    os.kill(writer, signal.SIGKILL)
+    with os.fdopen(reading, "rb") as reports:
+        print(*(id.decode() for line in reports for id in line.split()), flush=True)
+    assert os.waitpid(writer, 0)[1] == signal.SIGKILL, "it failed before it was killed"
 """
-)
 
 LOGIN = """
 import sys
@@ -125,24 +144,21 @@ def test_a_writer_killed_at_any_instant_leaves_whole_changes(
     observer.unlock(Role.USER, USER_PIN, 0)
     known: set[int] = set()
     reported: set[int] = set()
-    for kill in range(KILLS):
-        writer = start(WRITE_PAIRS, sqlite.path, sqlite_token.serial)
-        assert writer.stdout
-        lines = [writer.stdout.readline()]
-        time.sleep(kill % 20 / 1000)
-        writer.send_signal(signal.SIGKILL)
-        lines += writer.stdout.readlines()
-        writer.wait()
-        for line in lines:
-            if line.endswith("\n"):
-                reported.update(map(int, line.split()[1:]))
+    nursery = start(NURSERY, sqlite.path, sqlite_token.serial)
+    assert nursery.stdin and nursery.stdout
+    for _ in range(KILLS):
+        print(random.uniform(0, 0.03), file=nursery.stdin, flush=True)
+        reported.update(map(int, nursery.stdout.readline().split()))
         changes = observer.poll()
-        assert changes is not None
-        known.update(new.id for new in changes.changed)
+        if changes is not None:
+            assert not changes.everything and not changes.removed
+            known.update(new.id for new in changes.changed)
+        assert reported <= known
+    nursery.stdin.close()
+    assert nursery.wait() == 0
     public, private = observer.load(private=False), observer.load(private=True)
     ids = {one.id for one in public + private}
-    assert len(public) == len(private) and reported <= ids
-    assert known == ids
+    assert len(public) == len(private) and reported and known == ids
     for one, two in zip(public, private, strict=True):
         assert one.attributes[0x102] == two.attributes[0x102]
         assert observer.secret(one.id) == observer.secret(two.id) != {}
@@ -203,7 +219,7 @@ def test_a_forked_child_leaves_the_parents_connection_alone(
 ) -> None:
     sqlite_token.unlock(Role.USER, USER_PIN, 0)
     sqlite_token.insert([record(1, private=True)])
-    log = sqlite.path / f"{sqlite_token.serial}.token-wal"
+    log = Path(sqlite.path) / f"{sqlite_token.serial}.token-wal"
     child = os.fork()
     if child == 0:
         status = 1
@@ -229,7 +245,7 @@ from pypkcs11.store.sqlite import SqliteDirectory
 directory = SqliteDirectory(Path(sys.argv[1]), kdf=CHEAP)
 token = directory.create(directory.next_serial(), "", SO_PIN)
 token.insert([record()])
-log = directory.path / f"{token.serial}.token-wal"
+log = Path(directory.path) / f"{token.serial}.token-wal"
 read, write = os.pipe()
 child = os.fork()
 if child:

@@ -32,7 +32,7 @@ def filled(sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore) -> SqliteTok
 
 
 def tamper(sqlite: SqliteDirectory, store: SqliteTokenStore, statement: str) -> SqliteTokenStore:
-    connection = sqlite3.connect(sqlite.path / f"{store.serial}.token")
+    connection = sqlite3.connect(Path(sqlite.path) / f"{store.serial}.token")
     connection.execute(statement)
     connection.commit()
     connection.close()
@@ -124,9 +124,9 @@ def test_rows_of_another_token_do_not_open(
     other.unlock(Role.SO, SO_PIN, 0)
     other.insert([record(1, private=True, secret={0x11: b"other"})])
     other.close()
-    path = sqlite.path / f"{filled.serial}.token"
+    path = Path(sqlite.path) / f"{filled.serial}.token"
     connection = sqlite3.connect(path)
-    connection.execute("ATTACH ? AS other", (str(sqlite.path / f"{other.serial}.token"),))
+    connection.execute("ATTACH ? AS other", (str(Path(sqlite.path) / f"{other.serial}.token"),))
     connection.execute("DELETE FROM object WHERE id = 1")
     connection.execute("INSERT INTO object SELECT * FROM other.object WHERE id = 1")
     connection.commit()
@@ -153,7 +153,7 @@ def test_a_flipped_octet_is_found_or_harmless(
     sqlite: SqliteDirectory, filled: SqliteTokenStore, tmp_path: Path
 ) -> None:
     """Never another value, never a crash, never another exception than the standard's."""
-    path = sqlite.path / f"{filled.serial}.token"
+    path = Path(sqlite.path) / f"{filled.serial}.token"
     good = path.read_bytes()
     copy = tmp_path / "copy"
     copy.mkdir()
