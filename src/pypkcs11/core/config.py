@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pypkcs11.core import log
 
 SYSTEM_FILE = "/etc/pypkcs11/config.toml"
+#: Where tokens may live.
+STORES = ("sqlite", "memory")
 SYSTEM_TOKENS = "/var/lib/pypkcs11"
 
 
@@ -22,11 +24,11 @@ class ConfigError(Exception):
     """The configuration cannot be used. ``str()`` is one line for the operator."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(NamedTuple):
     """What was configured. A field is named after its key: ``pins_min_length``, pins.min_length.
 
     :param tokens_directory: an absolute path; it need not exist.
+    :param tokens_login: whether tokens that are made from now on require a login.
     :param log_level: ``log.ERROR`` to ``log.DEBUG``.
     :param log_file: None for standard error.
     :param mechanisms_allow: the only CKM_ to offer; None for all.
@@ -35,17 +37,27 @@ class Config:
     :param slots_free: whether a slot with an uninitialised token is offered.
     :param slots_description: CK_SLOT_INFO.slotDescription, at most 64 octets; None for the
         library's own.
+    :param slot_label: of the slots that are there in any case, in order; each at most 64 octets.
+    :param sessions_max: sessions that an application may have with a token; 0 for any number.
+    :param sessions_max_read_write: read/write sessions among them; 0 for any number.
     :param pins_min_length: octets.
     :param pins_max_length: octets.
     :param pins_so_retries: wrong SO PINs in a row that lock it; 0 for never.
     :param pins_user_retries: the same for the user's PIN.
+    :param pins_change_after_init: whether users must change the PIN that the SO gave them.
+    :param store_type: "sqlite" for files in ``tokens_directory``, "memory" for none.
     :param store_kdf_memory: KiB that Argon2id uses to derive a key from a PIN set from now on.
     :param store_kdf_iterations: its passes.
     :param store_kdf_lanes: its lanes.
+    :param memory_label: of the token that there is from the beginning in memory, if any.
+    :param memory_so_pin: its SO PIN.
+    :param memory_user_pin: its user's PIN.
+    :param policy_strict: whether what the standard permits and attacks need is refused.
     :param source: the file that was read, if any.
     """
 
     tokens_directory: str
+    tokens_login: bool = True
     log_level: int = log.WARNING
     log_file: str | None = None
     mechanisms_allow: frozenset[int] | None = None
@@ -53,13 +65,22 @@ class Config:
     slots_removable: bool = False
     slots_free: bool = True
     slots_description: str | None = None
+    slot_label: tuple[str, ...] = ()
+    sessions_max: int = 0
+    sessions_max_read_write: int = 0
     pins_min_length: int = 4
     pins_max_length: int = 255
     pins_so_retries: int = 10
     pins_user_retries: int = 10
+    pins_change_after_init: bool = False
+    store_type: str = "sqlite"
     store_kdf_memory: int = 32768
     store_kdf_iterations: int = 2
     store_kdf_lanes: int = 1
+    memory_label: str | None = None
+    memory_so_pin: str | None = None
+    memory_user_pin: str | None = None
+    policy_strict: bool = False
     source: str | None = None
 
     def offers(self, mechanism: int) -> bool:
@@ -82,12 +103,23 @@ def load(environ: Mapping[str, str], *, trusted: bool = True) -> Config:
     home = _absolute(environ, "HOME")
     path, text = _find(environ, home)
     values = _read(text, path, home) if path is not None else {}
+    _override_store(environ, values)
     directory = environ.get("PYPKCS11_TOKEN_DIR")
     if directory:
         values["tokens_directory"] = os.path.abspath(directory)
     elif "tokens_directory" not in values:
         values["tokens_directory"] = _default_directory(environ, home)
     return Config(source=path, **values)  # type: ignore[arg-type]
+
+
+def _override_store(environ: Mapping[str, str], values: dict[str, object]) -> None:
+    store = environ.get("PYPKCS11_STORE")
+    if store:
+        try:
+            values["store_type"] = _store(store)
+        except _WrongError as wrong:
+            accepted = KEYS["store.type"].accepts
+            raise ConfigError(f"PYPKCS11_STORE: {wrong}; accepted: {accepted}") from None
 
 
 def _absolute(environ: Mapping[str, str], name: str) -> str | None:
@@ -157,8 +189,7 @@ class _WrongError(Exception):
     """A value is not accepted; the text says why, without the place."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(NamedTuple):
     """One key: what it accepts, in words, and what reads its value or raises ``_WrongError``."""
 
     accepts: str
@@ -186,10 +217,51 @@ def _level(value: object) -> int:
     return level
 
 
+def _store(value: object) -> str:
+    store = _text(value)
+    if store not in STORES:
+        raise _WrongError(f"unknown store {_quote(store)}{_nearest(store, STORES)}")
+    return store
+
+
+def _token_label(value: object) -> str:
+    if len(_text(value).encode("utf-8", "surrogatepass")) > 32:
+        raise _WrongError(f"{_quote(value)} is longer than 32 octets")
+    return _text(value)
+
+
+class _Pin(str):
+    """A PIN, which does not show itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<PIN>"
+
+
+def _pin(value: object) -> str:
+    # Whatever is wrong with it, it is not shown.
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _WrongError("not a string with something in it")
+    if len(value.encode("utf-8", "surrogatepass")) > 255:
+        raise _WrongError("longer than 255 octets")
+    return _Pin(value)
+
+
 def _description(value: object) -> str:
     if len(_text(value).encode("utf-8", "surrogatepass")) > 64:
         raise _WrongError(f"{_quote(value)} is longer than 64 octets")
     return _text(value)
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _WrongError("write [[slot]], for each slot a table of its own")
+    labels = tuple(_description(label) for label in value)
+    for label in labels:
+        if labels.count(label) > 1:
+            raise _WrongError(f"two slots have the label {_quote(label)}")
+    return labels
 
 
 def _number(low: int, high: int) -> _Key:
@@ -227,10 +299,12 @@ def _mechanism(value: object) -> int:
 _PATH = "a path: absolute, beginning with ~/, or relative to this file's directory"
 _MECHANISMS = 'a list of names such as "CKM_AES_GCM" and of numbers'
 _RETRIES = _number(0, 1_000_000)
+_SESSIONS = _number(0, 1_000_000)
 
 #: Every key there is. The field of :class:`Config` is the key with ``_`` for the dot.
 KEYS: dict[str, _Key] = {
     "tokens.directory": _Key(_PATH, _text),
+    "tokens.login": _Key("true or false", _switch),
     "log.level": _Key(", ".join(f'"{name}"' for name in log.LEVELS), _level),
     "log.file": _Key(_PATH, _text),
     "mechanisms.allow": _Key(_MECHANISMS, _mechanisms),
@@ -238,21 +312,31 @@ KEYS: dict[str, _Key] = {
     "slots.removable": _Key("true or false", _switch),
     "slots.free": _Key("true or false", _switch),
     "slots.description": _Key("a string of at most 64 octets", _description),
+    "slot.label": _Key("a string of at most 64 octets, in tables [[slot]]", _labels),
+    "sessions.max": _SESSIONS,
+    "sessions.max_read_write": _SESSIONS,
     "pins.min_length": _number(1, 255),
     "pins.max_length": _number(1, 255),
     "pins.so_retries": _RETRIES,
     "pins.user_retries": _RETRIES,
-    "store.kdf_memory": _number(64, 1024 * 1024),
+    "pins.change_after_init": _Key("true or false", _switch),
+    "store.type": _Key('"sqlite", "memory"', _store),
+    "store.kdf_memory": _number(64, 4 * 1024 * 1024),
     "store.kdf_iterations": _number(1, 1000),
     "store.kdf_lanes": _number(1, 64),
+    "memory.label": _Key("a string of at most 32 octets", _token_label),
+    "memory.so_pin": _Key("a string of at most 255 octets", _pin),
+    "memory.user_pin": _Key("a string of at most 255 octets", _pin),
+    "policy.strict": _Key("true or false", _switch),
 }
 
+_MEMORY = ("memory.label", "memory.so_pin", "memory.user_pin")
 _PATHS = ("tokens.directory", "log.file")
 
 #: What SoftHSM v2 calls things, for people who bring their file along.
 _SOFTHSM = {
     "directories.tokendir": "here it is tokens.directory",
-    "objectstore.backend": "here there is one store, and no choice to make",
+    "objectstore.backend": "here it is store.type",
     "objectstore.umask": "here files are always readable by their owner alone",
     "slots.mechanisms": "here it is mechanisms.allow or mechanisms.deny",
     "library.reset_on_fork": "here a forked child always starts anew",
@@ -280,10 +364,21 @@ def _read(text: str, path: str, home: str | None) -> dict[str, object]:
 def _flat(tables: dict[str, object]) -> Iterable[tuple[str, object]]:
     known = {key.partition(".")[0] for key in KEYS}
     for table, entries in tables.items():
-        if not isinstance(entries, dict) or (table not in known and not entries):
+        if table == "slot" and isinstance(entries, list):
+            yield from _of_slots(entries)
+        elif not isinstance(entries, dict) or (table not in known and not entries):
             yield table, entries  # a key outside all tables, or an unknown and empty table
         else:
             yield from ((f"{table}.{name}", value) for name, value in entries.items())
+
+
+def _of_slots(tables: list[object]) -> Iterable[tuple[str, object]]:
+    """The tables [[slot]]: the labels as one value, so that they can be held against each other."""
+    entries = [entry if isinstance(entry, dict) else {} for entry in tables]
+    yield from (
+        (f"slot.{key}", value) for e in entries for key, value in e.items() if key != "label"
+    )
+    yield "slot.label", [entry.get("label", "") for entry in entries]
 
 
 def _value(key: str, value: object, path: str, home: str | None) -> object:
@@ -318,6 +413,14 @@ def _check_together(values: dict[str, object], path: str, text: str) -> None:
         key = "pins.min_length" if "pins.min_length" in values else "pins.max_length"
         problem = f"the shortest PIN ({low}) is longer than the longest ({high})"
         raise _error(path, text, key, problem)
+    most, most_read_write = number("sessions.max"), number("sessions.max_read_write")
+    if most and most_read_write > most:
+        problem = f"more read/write sessions ({most_read_write}) than sessions ({most})"
+        raise _error(path, text, "sessions.max_read_write", problem)
+    given = [key for key in _MEMORY if key in values]
+    if given and len(given) < len(_MEMORY):
+        missing = next(key for key in _MEMORY if key not in values)
+        raise _error(path, text, given[0], f"{missing} is missing: give all three or none")
     memory, lanes = number("store.kdf_memory"), number("store.kdf_lanes")
     if memory < 8 * lanes:
         key = "store.kdf_memory" if "store.kdf_memory" in values else "store.kdf_lanes"
@@ -351,7 +454,7 @@ def _line_of(text: str, key: str) -> int | None:
     def quoted(word: str) -> str:
         return rf"""["']?{re.escape(word)}["']?"""
 
-    header = re.compile(r"\s*\[\s*([^\]]*?)\s*\]")
+    header = re.compile(r"\s*\[{1,2}\s*([^\]]*?)\s*\]")
     dotted = re.compile(rf"\s*{quoted(table)}\s*(\.\s*{quoted(name)}\s*)?=")
     entry = re.compile(rf"\s*{quoted(name)}\s*[.=]")
     here = ""

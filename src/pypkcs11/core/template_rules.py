@@ -18,6 +18,7 @@ from pypkcs11.core.attribute_table.row import (
     MUST_ON_GENERATE,
     MUST_ON_UNWRAP,
     ONLY_SO_SETS_TRUE,
+    SETTLED,
     STICKY_ONCE_FALSE,
     STICKY_ONCE_TRUE,
 )
@@ -151,6 +152,7 @@ class Plan:
         "private_by_default",
         "python_types",
         "rules",
+        "settled",
         "sticky",
     )
 
@@ -184,6 +186,7 @@ class Plan:
         self.changeable = self.modifiable | noted(CHANGEABLE_ON_COPY)
         self.only_so = noted(ONLY_SO_SETS_TRUE)
         self.clearable = noted(CLEARABLE)
+        self.settled = noted(SETTLED)
         # At which value an attribute can no longer change.
         self.sticky = dict.fromkeys(noted(STICKY_ONCE_TRUE), True)
         self.sticky.update((type, False) for type in noted(STICKY_ONCE_FALSE))

@@ -61,6 +61,7 @@ __all__ = [
     "copied",
     "finish",
     "is_hidden",
+    "kind_of",
     "modified",
     "secret_types",
     "split",
@@ -129,7 +130,7 @@ def finish(
         never extractable stays so (section 5.18.5); without it, it is not known to be so.
     """
     attributes[CKA_UNIQUE_ID] = _new_unique_id()
-    table = rules(*_kind_of(attributes))
+    table = rules(*kind_of(attributes))
     generated = origin is Origin.GENERATE
     if CKA_LOCAL in table:
         attributes[CKA_LOCAL] = generated
@@ -159,7 +160,7 @@ def copied(attributes: Attributes, template: Template, *, so: bool) -> dict[int,
     """
     if attributes.get(CKA_COPYABLE) is False:
         raise CryptokiError(CKR_ACTION_PROHIBITED, "the object is not copyable")
-    plan = plan_for(*_kind_of(attributes))
+    plan = plan_for(*kind_of(attributes))
     changes = _changes(plan, attributes, template, plan.changeable, so)
     if changes.get(CKA_PRIVATE) is False and attributes.get(CKA_PRIVATE) is True:
         raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, "a private object has no public copy")
@@ -181,7 +182,7 @@ def modified(attributes: Attributes, template: Template, *, so: bool) -> dict[in
     """
     if attributes.get(CKA_MODIFIABLE) is False:
         raise CryptokiError(CKR_ACTION_PROHIBITED, "the object is not modifiable")
-    object_class, subtype = _kind_of(attributes)
+    object_class, subtype = kind_of(attributes)
     if not so and object_class == CKO_CERTIFICATE and attributes.get(CKA_TRUSTED) is True:
         raise CryptokiError(CKR_ACTION_PROHIBITED, "a trusted certificate is not modifiable")
     plan = plan_for(object_class, subtype)
@@ -229,7 +230,7 @@ def _class_of(attributes: Attributes) -> int:
     return object_class
 
 
-def _kind_of(attributes: Attributes) -> tuple[int, int | None]:
+def kind_of(attributes: Attributes) -> tuple[int, int | None]:
     """Return an object's class and subtype."""
     object_class = _class_of(attributes)
     if object_class not in SUBTYPE:
@@ -271,6 +272,8 @@ def _changes(
                 raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"attribute {type:#x}")
         elif type not in allowed and not (so and type in plan.only_so):
             raise CryptokiError(CKR_ATTRIBUTE_READ_ONLY, f"attribute {type:#x}")
+        elif type in plan.settled and old and new != old:
+            raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, f"attribute {type:#x} is of another key")
     return values
 
 

@@ -111,7 +111,7 @@ PRIVATE_KEY = (
     row(CKA_UNWRAP_TEMPLATE, TEMPLATE, "", ()),
     row(CKA_DECAPSULATE_TEMPLATE, TEMPLATE, "", ()),
     row(CKA_ALWAYS_AUTHENTICATE, BOOL, "", False),
-    row(CKA_PUBLIC_KEY_INFO, BYTES, "8", b""),
+    row(CKA_PUBLIC_KEY_INFO, BYTES, "8 settled", b""),
     row(CKA_DERIVE_TEMPLATE, TEMPLATE, "", ()),
     row(CKA_PUBLIC_CRC64_VALUE, BYTES, "4 13"),
 )

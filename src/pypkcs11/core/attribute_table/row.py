@@ -43,8 +43,9 @@ MADE_BY_MODULE = 1 << 13
 # What the standard says in prose, beside its footnotes.
 CHANGEABLE_ON_COPY = 1 << 14
 CLEARABLE = 1 << 15
+SETTLED = 1 << 16
 
-_PROSE = {"copy": CHANGEABLE_ON_COPY, "clear": CLEARABLE}
+_PROSE = {"copy": CHANGEABLE_ON_COPY, "clear": CLEARABLE, "settled": SETTLED}
 
 
 class Attribute(NamedTuple):
@@ -70,7 +71,8 @@ def row(type: int, kind: Kind, notes: str = "", default: Value | None = None) ->
     """Make a row, with the footnotes' numbers as the standard prints them.
 
     Beside numbers, ``copy`` marks what C_CopyObject may change and C_SetAttributeValue may not
-    (section 4.1.3), and ``clear`` what C_SetAttributeValue may only make empty.
+    (section 4.1.3), ``clear`` what C_SetAttributeValue may only make empty, and ``settled`` what
+    follows from the key, so that no other value goes with it once there is one.
     """
     return Attribute(type, kind, _bits(notes), default)
 

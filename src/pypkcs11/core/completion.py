@@ -1,0 +1,61 @@
+"""What an object proves of itself as it is created, and what follows from it, by class and type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from pypkcs11.core.certificates import complete_certificate
+from pypkcs11.core.templates import kind_of
+from pypkcs11.mechanisms.table import KEY_TYPES, complete_key
+from pypkcs11.standard.constants import (
+    CKC_WTLS,
+    CKC_X_509,
+    CKC_X_509_ATTR_CERT,
+    CKO_CERTIFICATE,
+    CKO_DATA,
+    CKO_TRUST,
+    CKR_ATTRIBUTE_VALUE_INVALID,
+)
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Attributes, Value
+
+Completer: TypeAlias = Callable[[Attributes], dict[int, Value]]
+
+
+def _nothing(attributes: Attributes) -> dict[int, Value]:
+    return {}
+
+
+#: By class and subtype (None for classes that have none). What is not here cannot be created:
+#: domain parameters and one-time password keys, until there are mechanisms that use them.
+_COMPLETERS: Final[Mapping[tuple[int, int | None], Completer]] = {
+    (CKO_DATA, None): _nothing,
+    (CKO_TRUST, None): _nothing,
+    (CKO_CERTIFICATE, CKC_X_509): complete_certificate,
+    (CKO_CERTIFICATE, CKC_X_509_ATTR_CERT): complete_certificate,
+    (CKO_CERTIFICATE, CKC_WTLS): complete_certificate,
+    **{
+        (object_class, key_type.type): complete_key
+        for key_type in KEY_TYPES.values()
+        for object_class in key_type.complete
+    },
+}
+
+
+def complete(attributes: Attributes) -> dict[int, Value]:
+    """Prove what a new object can prove of itself, and return what follows from it.
+
+    :param attributes: those of the template, defaults filled in.
+    :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID for a class or type of which there are no
+        objects here, and what the object's own kind raises.
+    """
+    completer = _COMPLETERS.get(kind_of(attributes))
+    if completer is None:
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "no objects of this class or type")
+    return completer(attributes)
+
+
+def creatable() -> frozenset[tuple[int, int | None]]:
+    """The classes and subtypes of which applications can create objects."""
+    return frozenset(_COMPLETERS)

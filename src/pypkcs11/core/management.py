@@ -1,0 +1,249 @@
+"""Object management (section 5.7) and key generation (section 5.18) through a session."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pypkcs11.core.completion import complete
+from pypkcs11.core.objects import Object
+from pypkcs11.core.policy import policy_of
+from pypkcs11.core.sessions import Session
+from pypkcs11.core.templates import Origin, build, copied, finish, modified, split
+from pypkcs11.mechanisms.reading import check_public_key_info
+from pypkcs11.mechanisms.registry import Mechanism
+from pypkcs11.standard.constants import (
+    CKA_CLASS,
+    CKA_DESTROYABLE,
+    CKA_KEY_TYPE,
+    CKA_PRIVATE,
+    CKA_PUBLIC_KEY_INFO,
+    CKA_TOKEN,
+    CKO_PRIVATE_KEY,
+    CKO_PUBLIC_KEY,
+    CKO_SECRET_KEY,
+    CKR_ACTION_PROHIBITED,
+    CKR_FUNCTION_FAILED,
+    CKR_INFORMATION_SENSITIVE,
+    CKR_MECHANISM_INVALID,
+    CKR_USER_NOT_LOGGED_IN,
+)
+from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Attributes, Template, Value
+from pypkcs11.store.protocol import Record
+
+#: How often a change is tried that another process gets ahead of.
+_TRIES: Final = 16
+
+
+def create_object(session: Session, template: Template) -> Object:
+    """C_CreateObject (section 5.7.1).
+
+    :raises CryptokiError: what the template deserves, CKR_SESSION_READ_ONLY for a token object in
+        a read-only session, CKR_USER_NOT_LOGGED_IN for a private one without a login.
+    """
+    attributes = new_attributes(session, template, Origin.CREATE)
+    attributes.update(complete(attributes))
+    finish(attributes, Origin.CREATE, None)
+    return enter(session, [attributes])[0]
+
+
+def copy_object(session: Session, handle: int, template: Template) -> Object:
+    """C_CopyObject (section 5.7.2).
+
+    :raises CryptokiError: CKR_OBJECT_HANDLE_INVALID, CKR_ACTION_PROHIBITED, and as for
+        :func:`create_object`.
+    """
+    token = session.token
+    original = token.object(handle)
+    _check_made(original)
+    policy_of(token.config).change(original.attributes, template)
+    attributes = copied(original.everything(), template, so=token.so_logged_in)
+    return enter(session, [attributes])[0]
+
+
+def destroy_object(session: Session, handle: int) -> None:
+    """C_DestroyObject (section 5.7.3).
+
+    :raises CryptokiError: CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY,
+        CKR_ACTION_PROHIBITED.
+    """
+    token = session.token
+    with token.changing:
+        obj = token.object(handle)
+        _check_made(obj)
+        if obj.record_id:
+            session.require_read_write()
+        if not obj.attributes.get(CKA_DESTROYABLE, True):
+            raise CryptokiError(CKR_ACTION_PROHIBITED, "CKA_DESTROYABLE is false")
+        if obj.record_id:
+            token.store.delete(obj.record_id)
+        token.remove([obj])
+
+
+def set_attributes(session: Session, handle: int, template: Template) -> None:
+    """C_SetAttributeValue (section 5.7.6): all of the template or nothing of it.
+
+    :raises CryptokiError: CKR_OBJECT_HANDLE_INVALID, CKR_SESSION_READ_ONLY,
+        CKR_ACTION_PROHIBITED, and what the template deserves.
+    """
+    token = session.token
+    with token.changing:
+        for _ in range(_TRIES):
+            if _set_attributes(session, token.object(handle), template):
+                return
+    raise CryptokiError(CKR_FUNCTION_FAILED, "other processes keep changing the object")
+
+
+def _set_attributes(session: Session, obj: Object, template: Template) -> bool:
+    """Change an object, unless another process has changed it since it was last seen."""
+    token = session.token
+    _check_made(obj)
+    if obj.record_id:
+        session.require_read_write()
+    before = obj.attributes
+    policy_of(token.config).change(before, template)
+    changed = modified(before, template, so=token.so_logged_in)
+    record = Record(obj.record_id, obj.private, {**before, **changed})
+    if obj.record_id and not token.store.update(record, known=before):
+        return False
+    token.replace(obj, record)
+    return True
+
+
+def generate_key(session: Session, row: Mechanism, parameter: Any, template: Template) -> Object:
+    """C_GenerateKey (section 5.18.1), of a secret key.
+
+    :raises CryptokiError: CKR_MECHANISM_INVALID, and as for :func:`create_object`.
+    """
+    if row.generate is None:
+        raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism does not generate a key")
+    attributes = new_attributes(session, template, Origin.GENERATE, _implied(row, CKO_SECRET_KEY))
+    check_access(session, attributes)
+    attributes.update(row.generate(parameter, attributes))
+    finish(attributes, Origin.GENERATE, row.type)
+    return enter(session, [attributes])[0]
+
+
+def generate_key_pair(
+    session: Session,
+    row: Mechanism,
+    parameter: Any,
+    public_template: Template,
+    private_template: Template,
+) -> tuple[Object, Object]:
+    """C_GenerateKeyPair (section 5.18.2): both keys or neither.
+
+    :raises CryptokiError: as for :func:`generate_key`.
+    """
+    if row.generate_pair is None:
+        raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism does not generate a key pair")
+    public = new_attributes(
+        session, public_template, Origin.GENERATE, _implied(row, CKO_PUBLIC_KEY)
+    )
+    private = new_attributes(
+        session, private_template, Origin.GENERATE, _implied(row, CKO_PRIVATE_KEY)
+    )
+    policy_of(session.token.config).pair(public, private)
+    check_access(session, public)
+    check_access(session, private)
+    made_public, made_private = row.generate_pair(parameter, public, private)
+    for given, made in ((public, made_public), (private, made_private)):
+        info = made.get(CKA_PUBLIC_KEY_INFO)
+        if isinstance(info, bytes):
+            check_public_key_info(given, info)
+        given.update(made)
+    finish(public, Origin.GENERATE, row.type)
+    finish(private, Origin.GENERATE, row.type)
+    public_key, private_key = enter(session, [public, private])
+    return public_key, private_key
+
+
+def object_size(session: Session, handle: int) -> int:
+    """C_GetObjectSize (section 5.7.4): octets of the object's values, of the hidden ones too.
+
+    :raises CryptokiError: CKR_OBJECT_HANDLE_INVALID, and CKR_INFORMATION_SENSITIVE as long as
+        those are sealed.
+    """
+    obj = session.token.object(handle)
+    try:
+        return sum(map(_size, obj.everything().values()))
+    except CryptokiError as error:
+        if error.rv != CKR_USER_NOT_LOGGED_IN:
+            raise
+        raise CryptokiError(CKR_INFORMATION_SENSITIVE, "nobody is logged in") from None
+
+
+def _size(value: Value) -> int:
+    """Octets of a value in its C encoding on this platform."""
+    if isinstance(value, bool):
+        return 1
+    if isinstance(value, int):
+        return 8
+    if isinstance(value, bytes):
+        return len(value)
+    return sum(24 + _size(item[1]) if isinstance(item, tuple) else 8 for item in value)
+
+
+def _implied(row: Mechanism, object_class: int) -> dict[int, Value]:
+    return {CKA_CLASS: object_class, CKA_KEY_TYPE: row.key_types[0]}
+
+
+def new_attributes(
+    session: Session, template: Template, origin: Origin, given: Attributes | None = None
+) -> dict[int, Value]:
+    """The attributes of an object to be, but for what it contributes itself.
+
+    :raises CryptokiError: as :func:`~pypkcs11.core.templates.build`, and what the policy refuses.
+    """
+    token = session.token
+    attributes = build(
+        template,
+        origin,
+        given=given or {},
+        private=token.user_logged_in,
+        so=token.so_logged_in,
+    )
+    policy_of(token.config).new(origin, {type for type, _ in template}, attributes)
+    return attributes
+
+
+def _check_made(obj: Object) -> None:
+    """:raises CryptokiError: CKR_ACTION_PROHIBITED for an object that is part of the token."""
+    if obj.built_in:
+        raise CryptokiError(CKR_ACTION_PROHIBITED, "the object is part of the token")
+
+
+def check_access(session: Session, attributes: Attributes) -> None:
+    """Whether the session may have such an object (section 5.6, tables of access).
+
+    :raises CryptokiError: CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN.
+    """
+    session.token.require_access()
+    if attributes.get(CKA_TOKEN):
+        session.require_read_write()
+    if attributes.get(CKA_PRIVATE) and not session.token.user_logged_in:
+        raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "private objects are the user's alone")
+
+
+def enter(session: Session, many: list[dict[int, Value]]) -> list[Object]:
+    """Make objects of complete attributes, and the token's among them durable, all or none."""
+    token = session.token
+    for attributes in many:
+        check_access(session, attributes)
+    parts = [split(attributes) for attributes in many]
+    records = [
+        Record(0, bool(attributes[CKA_PRIVATE]), attributes, secret)
+        for attributes, secret in parts
+        if attributes[CKA_TOKEN]
+    ]
+    if records:
+        token.store.insert(records)
+    stored = iter(records)
+    objects = [
+        Object.stored(next(stored), token.store)
+        if attributes[CKA_TOKEN]
+        else Object(attributes, secret=secret, session=session)
+        for attributes, secret in parts
+    ]
+    token.add(objects)
+    return objects

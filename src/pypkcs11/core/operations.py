@@ -1,0 +1,196 @@
+"""Cryptographic functions that a session can have active, and what lets one begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pypkcs11.core.objects import Object
+from pypkcs11.mechanisms.registry import Key, Mechanism
+from pypkcs11.standard.constants import (
+    CKA_ALLOWED_MECHANISMS,
+    CKA_ALWAYS_AUTHENTICATE,
+    CKA_CLASS,
+    CKA_DECRYPT,
+    CKA_DERIVE,
+    CKA_ENCRYPT,
+    CKA_EXTRACTABLE,
+    CKA_KEY_TYPE,
+    CKA_SENSITIVE,
+    CKA_SIGN,
+    CKA_UNWRAP,
+    CKA_VALUE,
+    CKA_VERIFY,
+    CKA_WRAP,
+    CKM_MD5,
+    CKO_PRIVATE_KEY,
+    CKO_PUBLIC_KEY,
+    CKO_SECRET_KEY,
+    CKR_KEY_FUNCTION_NOT_PERMITTED,
+    CKR_KEY_HANDLE_INVALID,
+    CKR_KEY_INDIGESTIBLE,
+    CKR_KEY_SIZE_RANGE,
+    CKR_KEY_TYPE_INCONSISTENT,
+    CKR_MECHANISM_INVALID,
+    CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+    CKR_UNWRAPPING_KEY_SIZE_RANGE,
+    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_WRAPPING_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_SIZE_RANGE,
+    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+)
+from pypkcs11.standard.errors import CryptokiError
+
+if TYPE_CHECKING:
+    from pypkcs11.core.logins import Login
+
+
+class Function:
+    """A cryptographic function: its field in a mechanism's row, and the keys that may do it.
+
+    :param name: the field of :class:`~pypkcs11.mechanisms.registry.Mechanism`.
+    :param usage: the attribute that must be true on the key.
+    :param classes: the object classes of the keys.
+    :param wrong_handle: the code for a handle that is no key's.
+    :param wrong_type: the code for a key that the mechanism does not take.
+    :param wrong_size: the code for a key that is too small or too large.
+    """
+
+    __slots__ = ("classes", "name", "usage", "wrong_handle", "wrong_size", "wrong_type")
+
+    def __init__(
+        self,
+        name: str,
+        usage: int = 0,
+        classes: frozenset[int] = frozenset(),
+        wrong_handle: int = CKR_KEY_HANDLE_INVALID,
+        wrong_type: int = CKR_KEY_TYPE_INCONSISTENT,
+        wrong_size: int = CKR_KEY_SIZE_RANGE,
+    ) -> None:
+        self.name = name
+        self.usage = usage
+        self.classes = classes
+        self.wrong_handle = wrong_handle
+        self.wrong_type = wrong_type
+        self.wrong_size = wrong_size
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+DIGEST: Final = Function("digest")
+ENCRYPT: Final = Function("encrypt", CKA_ENCRYPT, frozenset({CKO_PUBLIC_KEY, CKO_SECRET_KEY}))
+DECRYPT: Final = Function("decrypt", CKA_DECRYPT, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
+SIGN: Final = Function("sign", CKA_SIGN, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
+VERIFY: Final = Function("verify", CKA_VERIFY, frozenset({CKO_PUBLIC_KEY, CKO_SECRET_KEY}))
+DERIVE: Final = Function("derive", CKA_DERIVE, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
+WRAP: Final = Function(
+    "wrap",
+    CKA_WRAP,
+    frozenset({CKO_PUBLIC_KEY, CKO_SECRET_KEY}),
+    CKR_WRAPPING_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_WRAPPING_KEY_SIZE_RANGE,
+)
+UNWRAP: Final = Function(
+    "unwrap",
+    CKA_UNWRAP,
+    frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}),
+    CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_UNWRAPPING_KEY_SIZE_RANGE,
+)
+
+
+#: What a session may have active beside a function: the pairs of the dual-function functions
+#: (section 5.17). Anything else, a search too, stands alone (section 5.1.6, CKR_OPERATION_ACTIVE).
+COMPANIONS: Final = {
+    DIGEST: frozenset({ENCRYPT, DECRYPT}),
+    ENCRYPT: frozenset({DIGEST, SIGN}),
+    DECRYPT: frozenset({DIGEST, VERIFY}),
+    SIGN: frozenset({ENCRYPT}),
+    VERIFY: frozenset({DECRYPT}),
+}
+
+
+class Active:
+    """An operation that a session has active.
+
+    ``row`` is its mechanism and ``key`` the object of its key, if it has one. ``login`` is the
+    login during which a private key was given to it: the operation ends with it. ``started`` says
+    that parts have been given, so that one-part calls are out of order. ``rest`` is output that is
+    ready but found no room. ``unproven`` is set while a key with CKA_ALWAYS_AUTHENTICATE waits for
+    its own C_Login.
+    """
+
+    __slots__ = ("key", "login", "operation", "rest", "row", "started", "unproven")
+
+    def __init__(
+        self,
+        operation: Any,
+        row: Mechanism,
+        key: Object | None = None,
+        login: Login | None = None,
+        unproven: bool = False,
+    ) -> None:
+        self.operation = operation
+        self.row = row
+        self.key = key
+        self.login = login
+        self.started = False
+        self.rest: bytes | None = None
+        self.unproven = unproven
+
+
+def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
+    """Let a key into an operation, and return it parsed.
+
+    :raises CryptokiError: CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_FUNCTION_NOT_PERMITTED,
+        CKR_MECHANISM_INVALID (not among CKA_ALLOWED_MECHANISMS), CKR_KEY_SIZE_RANGE; for the first
+        and the last, what the function has in their place.
+    """
+    attributes = obj.attributes
+    if (
+        attributes[CKA_CLASS] not in function.classes
+        or attributes.get(CKA_KEY_TYPE) not in row.key_types
+    ):
+        raise CryptokiError(function.wrong_type, "not a key for this mechanism")
+    if not attributes.get(function.usage):
+        raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, f"the key may not {function.name}")
+    allowed = attributes.get(CKA_ALLOWED_MECHANISMS)
+    if allowed and row.type not in allowed:  # type: ignore[operator]
+        raise CryptokiError(CKR_MECHANISM_INVALID, "not among the key's CKA_ALLOWED_MECHANISMS")
+    key = obj.key()
+    smallest, largest = row.sizes
+    if not smallest * row.unit <= key.bits <= largest * row.unit:
+        raise CryptokiError(function.wrong_size, f"{key.bits} bits")
+    return key
+
+
+#: Digests by which no secret leaves the token, not even in part.
+_WEAK: Final = frozenset({CKM_MD5})
+
+#: Octets of the shortest hidden key that is digested: what is shorter could be found by trying.
+_SHORTEST_HIDDEN: Final = 14
+
+
+def digestible(row: Mechanism, obj: Object) -> bytes:
+    """The octets that C_DigestKey digests (section 5.12.4): the value of a secret key.
+
+    Of a key whose value may be read, all is as if C_DigestUpdate had been given it. The digest of
+    any other must not give away more than the key does already.
+
+    :raises CryptokiError: CKR_KEY_INDIGESTIBLE.
+    """
+    attributes = obj.attributes
+    value = obj.everything().get(CKA_VALUE)
+    if attributes[CKA_CLASS] != CKO_SECRET_KEY or not isinstance(value, bytes):
+        raise CryptokiError(CKR_KEY_INDIGESTIBLE, "not a secret key")
+    hidden = attributes.get(CKA_SENSITIVE) or not attributes.get(CKA_EXTRACTABLE)
+    if hidden and (row.type in _WEAK or len(value) < _SHORTEST_HIDDEN):
+        raise CryptokiError(CKR_KEY_INDIGESTIBLE, "the digest could tell a hidden value")
+    return value
+
+
+def needs_own_login(obj: Object) -> bool:
+    """Whether each use of the key asks for the PIN again (section 5.6.8)."""
+    return bool(obj.attributes.get(CKA_ALWAYS_AUTHENTICATE))
