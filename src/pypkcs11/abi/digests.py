@@ -1,0 +1,73 @@
+"""Message digesting functions (section 5.12)."""
+
+from __future__ import annotations
+
+from pypkcs11.abi import host, parameters
+from pypkcs11.abi.buffers import deliver, no_room, octets, require
+from pypkcs11.abi.cdata import CData
+from pypkcs11.abi.errors import entry
+from pypkcs11.core.operations import DIGEST
+from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
+from pypkcs11.standard.errors import CryptokiError
+
+
+@entry
+def C_DigestInit(session_handle: int, mechanism: CData) -> int:
+    """Begin a digest."""
+    session = host.session(session_handle)
+    if not mechanism:
+        session.cancel(DIGEST)
+        return CKR_OK
+    row = host.library().mechanism(mechanism.mechanism)
+    session.begin_digest(DIGEST, row, parameters.read(mechanism, row))
+    return CKR_OK
+
+
+@entry
+def C_Digest(
+    session_handle: int, data: CData, length: int, digest: CData, digest_length: CData
+) -> int:
+    """Digest in one part."""
+    session = host.session(session_handle)
+    source = octets(data, length)
+    require(digest_length)
+    active = session.take(DIGEST)
+    if active.started:
+        raise CryptokiError(CKR_OPERATION_ACTIVE, "a multi-part digest is under way")
+    answer = no_room(digest, digest_length, active.operation.length)
+    if answer is None:
+        return deliver(active.operation.digest(source), digest, digest_length)
+    session.keep(DIGEST, active)
+    return answer
+
+
+@entry
+def C_DigestUpdate(session_handle: int, part: CData, length: int) -> int:
+    """Digest the next part."""
+    session = host.session(session_handle)
+    source = octets(part, length)
+    active = session.take(DIGEST)
+    active.started = True
+    active.operation.update(source)
+    session.keep(DIGEST, active)
+    return CKR_OK
+
+
+@entry
+def C_DigestKey(session_handle: int, key: int) -> int:
+    """Digest the value of a secret key as the next part."""
+    host.session(session_handle).digest_key(key)
+    return CKR_OK
+
+
+@entry
+def C_DigestFinal(session_handle: int, digest: CData, digest_length: CData) -> int:
+    """Give the digest of all parts."""
+    session = host.session(session_handle)
+    require(digest_length)
+    active = session.take(DIGEST)
+    answer = no_room(digest, digest_length, active.operation.length)
+    if answer is None:
+        return deliver(active.operation.finish(), digest, digest_length)
+    session.keep(DIGEST, active)
+    return answer

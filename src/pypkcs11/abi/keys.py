@@ -1,0 +1,115 @@
+"""Key management functions (section 5.18)."""
+
+from __future__ import annotations
+
+from pypkcs11.abi import host, parameters, templates
+from pypkcs11.abi.buffers import copied, deliver, require
+from pypkcs11.abi.cdata import CData
+from pypkcs11.abi.errors import entry
+from pypkcs11.core import derivation, management, wrapping
+from pypkcs11.standard.constants import CKR_OK
+
+
+@entry
+def C_GenerateKey(
+    session_handle: int, mechanism: CData, template: CData, count: int, handle: CData
+) -> int:
+    """Generate a secret key."""
+    session = host.session(session_handle)
+    require(mechanism, handle)
+    row = host.library().mechanism(mechanism.mechanism)
+    parameter = parameters.read(mechanism, row)
+    obj = management.generate_key(session, row, parameter, templates.read(template, count))
+    handle[0] = obj.handle
+    return CKR_OK
+
+
+@entry
+def C_GenerateKeyPair(
+    session_handle: int,
+    mechanism: CData,
+    public_template: CData,
+    public_count: int,
+    private_template: CData,
+    private_count: int,
+    public_handle: CData,
+    private_handle: CData,
+) -> int:
+    """Generate a key pair."""
+    session = host.session(session_handle)
+    require(mechanism, public_handle, private_handle)
+    row = host.library().mechanism(mechanism.mechanism)
+    public, private = management.generate_key_pair(
+        session,
+        row,
+        parameters.read(mechanism, row),
+        templates.read(public_template, public_count),
+        templates.read(private_template, private_count),
+    )
+    public_handle[0] = public.handle
+    private_handle[0] = private.handle
+    return CKR_OK
+
+
+@entry
+def C_WrapKey(
+    session_handle: int,
+    mechanism: CData,
+    wrapping_key: int,
+    key: int,
+    wrapped: CData,
+    wrapped_length: CData,
+) -> int:
+    """Wrap a key. Whoever asks for the length gets it by having the key wrapped."""
+    session = host.session(session_handle)
+    require(mechanism, wrapped_length)
+    row = host.library().mechanism(mechanism.mechanism)
+    parameter = parameters.read(mechanism, row)
+    data = wrapping.wrap_key(session, row, parameter, wrapping_key, key)
+    return deliver(data, wrapped, wrapped_length)
+
+
+@entry
+def C_UnwrapKey(
+    session_handle: int,
+    mechanism: CData,
+    unwrapping_key: int,
+    wrapped: CData,
+    wrapped_length: int,
+    template: CData,
+    count: int,
+    handle: CData,
+) -> int:
+    """Unwrap a key."""
+    session = host.session(session_handle)
+    require(mechanism, wrapped, handle)
+    row = host.library().mechanism(mechanism.mechanism)
+    obj = wrapping.unwrap_key(
+        session,
+        row,
+        parameters.read(mechanism, row),
+        unwrapping_key,
+        copied(wrapped, wrapped_length),
+        templates.read(template, count),
+    )
+    handle[0] = obj.handle
+    return CKR_OK
+
+
+@entry
+def C_DeriveKey(
+    session_handle: int,
+    mechanism: CData,
+    base_key: int,
+    template: CData,
+    count: int,
+    handle: CData,
+) -> int:
+    """Derive a key from another."""
+    session = host.session(session_handle)
+    require(mechanism, handle)
+    row = host.library().mechanism(mechanism.mechanism)
+    parameter = parameters.read(mechanism, row)
+    given = templates.read(template, count)
+    handle[0] = derivation.derive_key(session, row, parameter, base_key, given).handle
+    return CKR_OK
