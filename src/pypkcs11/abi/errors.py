@@ -31,8 +31,9 @@ def failed(kind: type[BaseException], error: BaseException, trace: TracebackType
     """Turn an exception that left an entry point into the return value, and log it.
 
     What the core raises on purpose is the caller's business and logged as information, but for a
-    medium that fails, which is the operator's. Anything else is a defect: it is logged with the lines it came through, but without its text, in which
-    a value may stand that must not be written down.
+    medium that fails, which is the operator's. Anything else is a defect: it is logged with the
+    lines it came through, but without its text, in which a value may stand that must not be
+    written down.
     """
     function = trace.tb_frame.f_code.co_name if trace is not None else "?"
     if isinstance(error, CryptokiError):
