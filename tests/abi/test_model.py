@@ -50,7 +50,6 @@ from pypkcs11.standard.constants import (
     CKO_DATA,
     CKO_SECRET_KEY,
     CKR_KEY_HANDLE_INVALID,
-    CKR_KEY_TYPE_INCONSISTENT,
     CKR_OBJECT_HANDLE_INVALID,
     CKR_OK,
     CKR_OPERATION_ACTIVE,
@@ -76,8 +75,8 @@ from pypkcs11.standard.constants import (
     CKU_USER,
 )
 
-RUNS = int(os.environ.get("PYPKCS11_MODEL_RUNS", "40"))
-STEPS = int(os.environ.get("PYPKCS11_MODEL_STEPS", "60"))
+RUNS = int(os.environ.get("PYPKCS11_MODEL_RUNS", "60"))
+STEPS = int(os.environ.get("PYPKCS11_MODEL_STEPS", "100"))
 
 MOST, MOST_READ_WRITE = 5, 3
 CONFIGURATION = (
@@ -226,6 +225,7 @@ class Model(RuleBasedStateMachine):
 
     # -- sessions ----------------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.sessions) < MOST or self.made % 7 == 0)
     @rule(read_write=st.booleans())
     def open(self, read_write: bool) -> None:
         expected = CKR_OK
@@ -348,6 +348,7 @@ class Model(RuleBasedStateMachine):
         if expected == CKR_OK:
             self.user_pin = new
 
+    @precondition(lambda self: not self.sessions or self.made % 7 == 0)
     @rule(right=st.booleans())
     def initialise_anew(self, right: bool) -> None:
         expected = CKR_OK if right else CKR_PIN_INCORRECT
@@ -461,10 +462,8 @@ class Model(RuleBasedStateMachine):
             or kind in session.active
         ):
             expected = CKR_OPERATION_ACTIVE
-        elif with_key and not self.visible(thing):
+        elif with_key and not (self.visible(thing) and thing.is_key):
             expected = CKR_KEY_HANDLE_INVALID
-        elif with_key and not thing.is_key:
-            expected = CKR_KEY_TYPE_INCONSISTENT
         else:
             expected = CKR_OK
         mech = {"Digest": CKM_SHA256, "Sign": CKM_AES_CMAC, "Encrypt": CKM_AES_CBC}[kind]

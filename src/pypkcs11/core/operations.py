@@ -144,15 +144,18 @@ class Active:
 def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
     """Let a key into an operation, and return it parsed.
 
-    :raises CryptokiError: CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_FUNCTION_NOT_PERMITTED,
-        CKR_MECHANISM_INVALID (not among CKA_ALLOWED_MECHANISMS), CKR_KEY_SIZE_RANGE; for the first
-        and the last, what the function has in their place.
+    :raises CryptokiError: CKR_KEY_HANDLE_INVALID for what is no key, CKR_KEY_TYPE_INCONSISTENT and
+        CKR_KEY_SIZE_RANGE (or what the function has in their place),
+        CKR_KEY_FUNCTION_NOT_PERMITTED, and CKR_MECHANISM_INVALID for a mechanism that is not among
+        CKA_ALLOWED_MECHANISMS.
     """
     attributes = obj.attributes
     if (
         attributes[CKA_CLASS] not in function.classes
         or attributes.get(CKA_KEY_TYPE) not in row.key_types
     ):
+        if CKA_KEY_TYPE not in attributes:
+            raise CryptokiError(function.wrong_handle, "not a key")
         raise CryptokiError(function.wrong_type, "not a key for this mechanism")
     if not attributes.get(function.usage):
         raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, f"the key may not {function.name}")

@@ -301,6 +301,12 @@ def test_one_operation_of_a_kind_and_an_error_ends_it(library: Library, session:
         session.take(SIGN)
 
 
+def test_what_is_no_key_does_not_sign(library: Library, session: Session) -> None:
+    data = management.create_object(session, DATA)
+    with fails(c.CKR_KEY_HANDLE_INVALID):
+        sign_init(library, session, data.handle)
+
+
 def test_a_key_that_always_authenticates_asks_before_each_use(
     library: Library, session: Session
 ) -> None:
