@@ -60,7 +60,7 @@ class MemoryDirectory:
         database = self._tokens.get(serial)
         if database is None:
             raise CryptokiError(CKR_TOKEN_NOT_PRESENT, "no such token")
-        return MemoryTokenStore(database, serial, self.kdf)
+        return MemoryTokenStore(database, database, serial, self.kdf)
 
     def create(self, serial: str, label: str, so_pin: bytes) -> MemoryTokenStore:
         """Make a new token."""
@@ -71,7 +71,7 @@ class MemoryDirectory:
             if serial in self._tokens:
                 raise CryptokiError(CKR_PIN_INCORRECT, "another thread made that token")
             self._tokens[serial] = database
-        return MemoryTokenStore(database, serial, self.kdf)
+        return MemoryTokenStore(database, database, serial, self.kdf)
 
     def remove(self, serial: str) -> None:
         """Destroy a token; who has it open gets CKR_DEVICE_REMOVED."""

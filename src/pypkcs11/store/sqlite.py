@@ -142,11 +142,14 @@ class SqliteDirectory:
         return [stem for stem in stems if serials.is_serial(stem)]
 
     def _store(self, serial: str, path: str) -> SqliteTokenStore:
-        opened = Database(path)
+        opened: list[Database] = []
         try:
-            store = SqliteTokenStore(opened, serial, self.kdf)
+            for _ in range(2):
+                opened.append(Database(path))
+            store = SqliteTokenStore(opened[0], opened[1], serial, self.kdf)
         except BaseException:
-            opened.close()
+            for one in opened:
+                one.close()
             raise
         self._open.append(store)
         for closed in [one for one in self._open if one.closed]:

@@ -32,14 +32,19 @@ REMEMBERED = 16384
 class SqliteTokenStore:
     """One token, over a :class:`~pypkcs11.store.database.Database`."""
 
-    def __init__(self, database: Database, serial: str, kdf: KdfCost) -> None:
-        """:raises CryptokiError: CKR_TOKEN_NOT_RECOGNIZED when it is another token's file."""
+    def __init__(self, database: Database, writer: Database, serial: str, kdf: KdfCost) -> None:
+        """:param database: what reads.
+        :param writer: what writes; the same where there can be only one.
+        :raises CryptokiError: CKR_TOKEN_NOT_RECOGNIZED when it is another token's file."""
         self.serial = serial
         self._database = database
         self._kdf = kdf
         self._sealer: Sealer | None = None
         self._verified = 0  # public objects are known to be authentic up to this change
-        self._attempts = Attempts(database, serial, kdf)
+        # Connections of their own, so that threads which read never wait for one that writes.
+        # Whoever takes both locks takes the writer's first.
+        self._writer = writer
+        self._attempts = Attempts(writer, serial, kdf)
         # What poll() reports from: the state as of change _seen, but for our own changes since.
         self._own: set[int] = set()
         self._due = 0.0
@@ -60,11 +65,13 @@ class SqliteTokenStore:
     def close(self) -> None:
         """Let go of files and memory; in a forked child, without touching the parent's."""
         self._sealer = None
+        self._writer.close()
         self._database.close()
 
     def abandon(self) -> None:
         """For a forked child: as :meth:`close`, but whoever holds a lock, and for good."""
         self._sealer = None
+        self._writer.abandon()
         self._database.abandon()
 
     # -- the token ----------------------------------------------------------------------------
@@ -93,7 +100,7 @@ class SqliteTokenStore:
     def initialise(self, label: str, so_pin: bytes) -> None:
         """Begin anew: all objects and the user PIN are gone, the SO PIN and label are set."""
         birth = Birth(self.serial, label, so_pin, self._kdf)
-        with self._database.lock:
+        with self._writer.lock, self._database.lock:
             with self._changing() as change:
                 change.next()
                 for table in ("object", "removed", "pin"):
@@ -123,7 +130,7 @@ class SqliteTokenStore:
         """Seal the token key under a new PIN for ``role`` and clear its counter. Unlocked only."""
         sealer = self._unlocked()
         sealed = self._attempts.seal(sealer, role, pin, to_be_changed=to_be_changed)
-        with self._database.writing() as now:
+        with self._writer.writing() as now:
             self._same(sealer, now)
             sealed.write(now.connection)
 
@@ -133,7 +140,7 @@ class SqliteTokenStore:
 
     def _take(self, sealer: Sealer) -> None:
         """Take the token key in hand, once what it authenticates has been seen to be authentic."""
-        with self._database.lock:
+        with self._writer.lock:
             if not self._sealer or self._sealer.generation != sealer.generation:
                 self._verified = 0
             untagged = self._verify(sealer)
@@ -160,7 +167,7 @@ class SqliteTokenStore:
     def _tag(self, sealer: Sealer, ids: Sequence[int]) -> None:
         """Authenticate what was written without a key, from now on."""
         try:
-            with self._database.writing() as now:
+            with self._writer.writing() as now:
                 self._same(sealer, now)
                 for record_id in ids:
                     row = self._row(now.connection, record_id)
@@ -205,7 +212,7 @@ class SqliteTokenStore:
             anew = (database.opened, now.generation) != known[:2] or now.number < self._seen
             news = self._start_over(now) if anew else self._difference(now)
         self._opened, self._generation, self._seen = database.opened, now.generation, now.number
-        self._own.clear()
+        self._own = {number for number in self._own if number > now.number}
         return news
 
     def _start_over(self, now: Transaction) -> Changes:
@@ -324,17 +331,25 @@ class SqliteTokenStore:
     @contextmanager
     def _changing(self) -> Iterator[Transaction]:
         """A transaction of ours, which poll() will not report back to us."""
-        database = self._database
-        with database.lock:
-            with database.writing() as change:
+        own: Sequence[int] = ()
+        try:
+            with self._writer.writing() as change:
                 if self._sealer and self._sealer.generation != change.generation:
                     self._sealer = None  # another process initialised the token
                 first = change.number
                 yield change
+                # Other threads may look as soon as it is committed.
+                own = range(first + 1, change.number + 1)
+                with self._database.lock:
+                    self._own.update(own)
+        except BaseException:
+            with self._database.lock:
+                self._own.difference_update(own)
+            raise
+        with self._database.lock:
             if first == self._seen and change.generation == self._generation:
                 self._seen = change.number
-            else:
-                self._own.update(range(first + 1, change.number + 1))
+                self._own.difference_update(own)
 
     def _row(self, connection: Connection, record_id: int) -> Row | None:
         row: Row | None = connection.execute(

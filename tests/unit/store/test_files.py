@@ -284,7 +284,7 @@ def test_a_token_restored_from_a_copy_is_read_anew(
 
 def test_a_full_disk_is_reported_and_undone(sqlite_token: SqliteTokenStore) -> None:
     sqlite_token.insert([record()])
-    connection = sqlite_token._database._connection
+    connection = sqlite_token._writer._connection
     assert connection is not None
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")

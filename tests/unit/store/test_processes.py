@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import random
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from unit.store.support import CHEAP, USER_PIN, record, run, start
@@ -136,6 +138,50 @@ def test_others_changes_are_seen_at_once(
     assert writer.wait() == 0
 
 
+def read_everything(store: SqliteTokenStore) -> None:
+    assert store.poll() is None
+    assert [store.secret(one.id) for one in store.load(private=True)] == [{0x11: b"key"}]
+    assert store.describe().label == "a label"
+
+
+def test_readers_never_wait_for_a_writer(
+    sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
+) -> None:
+    """Neither threads nor other processes, while a writer is in the midst of a transaction."""
+    other = sqlite.open(sqlite_token.serial)
+    for store in (sqlite_token, other):
+        store.unlock(Role.USER, USER_PIN, 0)
+    sqlite_token.insert([record(1, private=True, secret={0x11: b"key"})])
+    other.poll()
+    begun, done = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with sqlite_token._changing() as change:
+            change.next()
+            change.connection.execute("DELETE FROM object")
+            begun.set()
+            assert done.wait(60)
+            raise KeyError
+
+    def suppressed() -> None:
+        with suppress(KeyError):
+            write()
+
+    thread = threading.Thread(target=suppressed)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        start_time = time.monotonic()
+        read_everything(sqlite_token)
+        read_everything(other)
+        assert not done.is_set() and thread.is_alive()
+        assert time.monotonic() - start_time < 10  # a writer would have waited for 60 seconds
+    finally:
+        done.set()
+        thread.join()
+    read_everything(sqlite_token)
+
+
 def test_a_writer_killed_at_any_instant_leaves_whole_changes(
     sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore
 ) -> None:
@@ -175,7 +221,7 @@ def test_after_a_writer_died_before_its_commit_others_go_on(
         + """
 import os
 with token._changing() as change:
-    token._database.counter.announce(change.next())
+    token._writer.counter.announce(change.next())
     os._exit(0)
 """
     )
@@ -201,10 +247,11 @@ def test_logins_of_many_processes_are_counted_exactly(
 
 def in_child(sqlite: SqliteDirectory, serial: str, store: SqliteTokenStore) -> None:
     """What a forked child does: put the inherited away, and begin its own."""
-    inherited = store._database._connection
-    store._database.lock.acquire()  # as if another thread of the parent had held it
+    inherited = [store._database._connection, store._writer._connection]
+    store._database.lock.acquire()  # as if other threads of the parent had held them
+    store._writer.lock.acquire()
     sqlite.abandon()
-    assert any(kept is inherited for kept in database._abandoned)
+    assert all(any(kept is one for kept in database._abandoned) for one in inherited)
     store.close()
     gc.collect()
     own = SqliteDirectory(sqlite.path, kdf=CHEAP).open(serial)
@@ -251,6 +298,7 @@ child = os.fork()
 if child:
     size = log.stat().st_size
     os.close(write)
+    token._writer._connection.close()
     token._database._connection.close()  # the child's would now be the last, and delete the log
     other = SqliteDirectory(directory.path, kdf=CHEAP).open(token.serial)
     other.insert([record()])
