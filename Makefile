@@ -4,6 +4,7 @@
 #   PREFIX=/usr/local         where `make install` puts things
 #   DESTDIR=                  a root to install below, for packagers
 #   P11KIT_MODULES=           where to register with p11-kit; an empty value registers nowhere
+#   BENCH="--most 1000"       options of the benchmark under `make bench`
 #   PYTEST="-k name"          more arguments for pytest under `make test`
 
 PREFIX ?= /usr/local
@@ -19,7 +20,7 @@ SOURCES := build_embedded.py $(wildcard cdefs/*.h include/*.h src/embed/*.* src/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test lint format generate install uninstall clean \
+.PHONY: help build demo bench test lint format generate install uninstall clean \
         set-up-build set-up-demo set-up-lint set-up-test
 
 help:  ## list these targets

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from abi.client import NULL, CallError, Client, Value, ffi, mechanism, octets
-from abi.key_helpers import IV, P256, aes_template, ecdh, named, oaep, rsa_pair, secret, string_data
+from abi.client import NULL, Client, Value, mechanism, octets
+from abi.key_helpers import P256, aes_template, ecdh, named, oaep, rsa_pair, secret, string_data
 
 from pypkcs11.standard import constants as c
 
@@ -65,29 +65,16 @@ def both_ways(places: tuple[Place, Place]) -> tuple[tuple[Place, Place], tuple[P
     return (ours, theirs), (theirs, ours)
 
 
+#: What SoftHSM 2.6.1 both wraps and unwraps with.
 MECHANISMS = {
     "AES_KEY_WRAP": (c.CKM_AES_KEY_WRAP, None),
     "AES_KEY_WRAP_PAD": (c.CKM_AES_KEY_WRAP_PAD, None),
-    "AES_CBC": (c.CKM_AES_CBC, IV),
-    "AES_CBC_PAD": (c.CKM_AES_CBC_PAD, IV),
 }
-
-
-def offers(place: Place, kind: int, flags: int) -> bool:
-    info = ffi.new("CK_MECHANISM_INFO *")
-    slot = place.p11.session_info(place.session).slotID
-    try:
-        place.p11.do("C_GetMechanismInfo", slot, kind, info)
-    except CallError:
-        return False
-    return info.flags & flags == flags
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
 def test_secret_keys(name: str, places: tuple[Place, Place]) -> None:
     kind, parameter = MECHANISMS[name]
-    if not offers(places[1], kind, c.CKF_WRAP | c.CKF_UNWRAP):
-        pytest.skip("this SoftHSM does not wrap and unwrap with it")
     mech, kek, value = mechanism(kind, parameter), os.urandom(32), os.urandom(32)
     for here, there in both_ways(places):
         wrapping = secret(*here, kek, WRAP=True)
@@ -98,12 +85,9 @@ def test_secret_keys(name: str, places: tuple[Place, Place]) -> None:
         assert there.p11.get(there.session, key, c.CKA_VALUE) == value
 
 
-@pytest.mark.parametrize("name", ["AES_KEY_WRAP_PAD", "AES_CBC_PAD"])
 @pytest.mark.parametrize("of", ["RSA", "EC"])
-def test_private_keys(name: str, of: str, places: tuple[Place, Place]) -> None:
-    kind, parameter = MECHANISMS[name]
-    if not offers(places[1], kind, c.CKF_WRAP | c.CKF_UNWRAP):
-        pytest.skip("this SoftHSM does not wrap and unwrap with it")
+def test_private_keys(of: str, places: tuple[Place, Place]) -> None:
+    kind, parameter = MECHANISMS["AES_KEY_WRAP_PAD"]
     mech, kek = mechanism(kind, parameter), os.urandom(32)
     for here, there in both_ways(places):
         extractable = named({"EXTRACTABLE": True, "SIGN": True})

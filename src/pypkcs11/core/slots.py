@@ -94,6 +94,9 @@ class Slot:
             CKR_TOKEN_NOT_RECOGNIZED when it is not initialised (or its file is damaged), and what
             the store raises.
         """
+        token = self._token
+        if token is not None and self.present:
+            return token
         with self._lock:
             self.require_present()
             if self._token is None:

@@ -308,7 +308,8 @@ class Token(Contents):
         """A session has been closed: its objects go, and with the last one the login."""
         with self._lock:
             self.sessions.pop(session.handle, None)
-            self._objects.remove(list(session.owned.values()))
+            if session.owned:
+                self._objects.remove(list(session.owned.values()))
             if not self.sessions and self.login is not None:
                 self._end_login()
 
