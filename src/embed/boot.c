@@ -118,7 +118,10 @@ static void *start_own_python(void *argument)
 
     booting_here = true;
     if (pypkcs11_start_own_python(start->environment)) {
+        /* What is imported stays for good: collecting garbage meanwhile only takes time. */
+        PyGC_Disable();
         start->started = import_python_side(start->environment);
+        PyGC_Enable();
         PyEval_SaveThread();
     }
     booting_here = false;

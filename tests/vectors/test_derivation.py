@@ -13,8 +13,10 @@ from vectors.readers import cases, lines
 from pypkcs11.mechanisms.kdf import KDFS
 from pypkcs11.mechanisms.parameters import Ecdh, FirstBit, Hkdf, StringData
 from pypkcs11.mechanisms.registry import Key
-from pypkcs11.mechanisms.table import MECHANISMS
+from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard import constants as c
+
+MECHANISMS = mechanisms()
 
 SHA = {
     "SHA-1": c.CKD_SHA1_KDF,

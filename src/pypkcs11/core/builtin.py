@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pypkcs11.core.attributes import BUILT_IN
 from pypkcs11.core.objects import Object, Unavailable
-from pypkcs11.mechanisms.table import MECHANISMS
+from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_HAS_RESET,
@@ -148,7 +148,7 @@ def make(store: TokenStore, config: Config) -> Iterator[Object]:
     Their CKA_UNIQUE_ID is the token's serial and the object's name: the same in every process,
     for as long as the token lives.
     """
-    offered = [number for number in MECHANISMS if config.offers(number)]
+    offered = [number for number in mechanisms() if config.offers(number)]
     for profile, needed in _PROFILES:
         if all(number in offered for number in needed):
             attributes = _attributes(store, CKO_PROFILE, f"profile-{profile}")

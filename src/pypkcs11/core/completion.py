@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from functools import cache
+from typing import TypeAlias
 
 from pypkcs11.core.certificates import complete_certificate
 from pypkcs11.core.templates import kind_of
-from pypkcs11.mechanisms.table import KEY_TYPES, complete_key
+from pypkcs11.mechanisms.table import complete_key, key_types
 from pypkcs11.standard.constants import (
     CKC_WTLS,
     CKC_X_509,
@@ -27,20 +28,23 @@ def _nothing(attributes: Attributes) -> dict[int, Value]:
     return {}
 
 
-#: By class and subtype (None for classes that have none). What is not here cannot be created:
-#: domain parameters and one-time password keys, until there are mechanisms that use them.
-_COMPLETERS: Final[Mapping[tuple[int, int | None], Completer]] = {
-    (CKO_DATA, None): _nothing,
-    (CKO_TRUST, None): _nothing,
-    (CKO_CERTIFICATE, CKC_X_509): complete_certificate,
-    (CKO_CERTIFICATE, CKC_X_509_ATTR_CERT): complete_certificate,
-    (CKO_CERTIFICATE, CKC_WTLS): complete_certificate,
-    **{
-        (object_class, key_type.type): complete_key
-        for key_type in KEY_TYPES.values()
-        for object_class in key_type.complete
-    },
-}
+@cache
+def _completers() -> Mapping[tuple[int, int | None], Completer]:
+    """By class and subtype (None for classes that have none). What is not here cannot be created:
+    domain parameters and one-time password keys, until there are mechanisms that use them.
+    """
+    return {
+        (CKO_DATA, None): _nothing,
+        (CKO_TRUST, None): _nothing,
+        (CKO_CERTIFICATE, CKC_X_509): complete_certificate,
+        (CKO_CERTIFICATE, CKC_X_509_ATTR_CERT): complete_certificate,
+        (CKO_CERTIFICATE, CKC_WTLS): complete_certificate,
+        **{
+            (object_class, key_type.type): complete_key
+            for key_type in key_types().values()
+            for object_class in key_type.complete
+        },
+    }
 
 
 def complete(attributes: Attributes) -> dict[int, Value]:
@@ -50,7 +54,7 @@ def complete(attributes: Attributes) -> dict[int, Value]:
     :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID for a class or type of which there are no
         objects here, and what the object's own kind raises.
     """
-    completer = _COMPLETERS.get(kind_of(attributes))
+    completer = _completers().get(kind_of(attributes))
     if completer is None:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "no objects of this class or type")
     return completer(attributes)
@@ -58,4 +62,4 @@ def complete(attributes: Attributes) -> dict[int, Value]:
 
 def creatable() -> frozenset[tuple[int, int | None]]:
     """The classes and subtypes of which applications can create objects."""
-    return frozenset(_COMPLETERS)
+    return frozenset(_completers())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from threading import Lock
 
 from pypkcs11.core.config import Config
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.slots import SlotTable
 from pypkcs11.mechanisms.registry import Mechanism
-from pypkcs11.mechanisms.table import MECHANISMS
+from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard.constants import (
     CKR_MECHANISM_INVALID,
     CKR_SESSION_HANDLE_INVALID,
@@ -24,11 +25,13 @@ class Library:
         self.config = config
         self.directory = directory
         self.slots = SlotTable(directory, config)
-        self.mechanisms = {
-            number: row for number, row in MECHANISMS.items() if config.offers(number)
-        }
         self.sessions: dict[int, Session] = {}
         self._lock = Lock()
+
+    @cached_property
+    def mechanisms(self) -> dict[int, Mechanism]:
+        """The mechanisms that the configuration lets be used, by CKM_."""
+        return {number: row for number, row in mechanisms().items() if self.config.offers(number)}
 
     def session(self, handle: int) -> Session:
         """The session of a handle.

@@ -1,26 +1,18 @@
-"""Every mechanism and every key type there is, in one list each, and the way to a key.
+"""Every mechanism and every key type there is, in one list, and the way to a key.
 
-A new family is one more name in the two lists.
+A new family is one more name in the list. The families, and what of the library beneath they need,
+take as long to import as all the rest: it is done when a mechanism or a key is first asked for, so
+that programs which only look at slots and tokens do not wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import TypeVar
 
-from pypkcs11.mechanisms import (
-    aes,
-    derivation,
-    digests,
-    ec,
-    ecdh,
-    edwards,
-    generic,
-    hkdf,
-    macs,
-    montgomery,
-    rsa,
-)
 from pypkcs11.mechanisms.registry import Computed, Key, KeyType, Mechanism
 from pypkcs11.standard.constants import (
     CKA_CLASS,
@@ -32,36 +24,39 @@ from pypkcs11.standard.constants import (
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Attributes
 
-#: By CKM_, in the order in which C_GetMechanismList gives them.
-MECHANISMS: dict[int, Mechanism] = {
-    mechanism.type: mechanism
-    for mechanism in (
-        *rsa.MECHANISMS,
-        *ec.MECHANISMS,
-        *edwards.MECHANISMS,
-        *montgomery.MECHANISMS,
-        *ecdh.MECHANISMS,
-        *aes.MECHANISMS,
-        *generic.MECHANISMS,
-        *digests.MECHANISMS,
-        *macs.MECHANISMS,
-        *derivation.MECHANISMS,
-        *hkdf.MECHANISMS,
-    )
-}
+#: The modules that have ``MECHANISMS``, ``KEY_TYPES`` or both, in the order in which
+#: C_GetMechanismList gives the mechanisms.
+FAMILIES = (
+    "rsa",
+    "ec",
+    "edwards",
+    "montgomery",
+    "ecdh",
+    "aes",
+    "generic",
+    "digests",
+    "macs",
+    "derivation",
+    "hkdf",
+)
 
-#: By CKK_.
-KEY_TYPES: dict[int, KeyType] = {
-    key_type.type: key_type
-    for key_type in (
-        *rsa.KEY_TYPES,
-        *ec.KEY_TYPES,
-        *edwards.KEY_TYPES,
-        *montgomery.KEY_TYPES,
-        *aes.KEY_TYPES,
-        *generic.KEY_TYPES,
-    )
-}
+
+@cache
+def _families() -> tuple[ModuleType, ...]:
+    return tuple(import_module(f"pypkcs11.mechanisms.{family}") for family in FAMILIES)
+
+
+@cache
+def mechanisms() -> dict[int, Mechanism]:
+    """The rows of all mechanisms by CKM_."""
+    return {row.type: row for family in _families() for row in family.MECHANISMS}
+
+
+@cache
+def key_types() -> dict[int, KeyType]:
+    """The rows of all key types by CKK_."""
+    return {row.type: row for family in _families() for row in getattr(family, "KEY_TYPES", ())}
+
 
 R = TypeVar("R")
 
@@ -86,7 +81,7 @@ def export_key(attributes: Attributes) -> bytes:
 
     :raises CryptokiError: CKR_KEY_NOT_WRAPPABLE for a key of a type or class that has none.
     """
-    key_type = KEY_TYPES.get(attributes.get(CKA_KEY_TYPE))  # type: ignore[arg-type]
+    key_type = key_types().get(attributes.get(CKA_KEY_TYPE))  # type: ignore[arg-type]
     export = key_type.export.get(attributes[CKA_CLASS]) if key_type is not None else None  # type: ignore[arg-type]
     if export is None:
         raise CryptokiError(CKR_KEY_NOT_WRAPPABLE, "keys of this type cannot be wrapped")
@@ -103,7 +98,7 @@ def key_type_of(attributes: Attributes) -> KeyType:
 
 def _key_type(attributes: Attributes) -> KeyType:
     key_type = attributes.get(CKA_KEY_TYPE)
-    found = KEY_TYPES.get(key_type) if isinstance(key_type, int) else None
+    found = key_types().get(key_type) if isinstance(key_type, int) else None
     if found is None:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "the key type is not supported")
     return found

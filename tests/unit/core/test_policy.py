@@ -12,10 +12,12 @@ from pypkcs11.core.policy import Policy, Strict, _strength, policy_of
 from pypkcs11.core.templates import Origin
 from pypkcs11.mechanisms.parameters import RsaAesWrap, RsaOaep
 from pypkcs11.mechanisms.registry import Key
-from pypkcs11.mechanisms.table import MECHANISMS
+from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard import constants as c
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Value
+
+MECHANISMS = mechanisms()
 
 
 @pytest.mark.parametrize(

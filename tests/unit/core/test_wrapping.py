@@ -19,11 +19,14 @@ from pypkcs11.core.sessions import Session
 from pypkcs11.mechanisms import der, pkcs8
 from pypkcs11.mechanisms.parameters import StringData
 from pypkcs11.mechanisms.registry import ALL_KEYS, Payload
-from pypkcs11.mechanisms.table import KEY_TYPES, MECHANISMS
+from pypkcs11.mechanisms.table import key_types, mechanisms
 from pypkcs11.standard import constants as c
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.store.memory import MemoryDirectory
 from pypkcs11.store.protocol import Role
+
+KEY_TYPES = key_types()
+MECHANISMS = mechanisms()
 
 PIN = b"1234"
 KEK = bytes(range(32))

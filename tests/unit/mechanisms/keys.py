@@ -10,9 +10,11 @@ import pytest
 
 from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.registry import Key, Mechanism
-from pypkcs11.mechanisms.table import MECHANISMS, complete_key, load_key
+from pypkcs11.mechanisms.table import complete_key, load_key, mechanisms
 from pypkcs11.standard import constants as c
 from pypkcs11.standard.errors import CryptokiError
+
+MECHANISMS = mechanisms()
 
 PARAMS = {
     "P-192": "06082a8648ce3d030101",

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from unit.mechanisms.keys import decrypt, encrypt, fails, in_parts, made, secret, sign, verify
 
 from pypkcs11.mechanisms.parameters import AesCtr, Gcm, MacGeneral, Octets
-from pypkcs11.mechanisms.table import MECHANISMS, complete_key
+from pypkcs11.mechanisms.table import complete_key, mechanisms
 from pypkcs11.standard import constants as c
+
+MECHANISMS = mechanisms()
 
 VALUE = bytes(range(32))
 KEY = secret(c.CKK_AES, VALUE)

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from unit.mechanisms.keys import fails, secret, sign, verify
 
 from pypkcs11.mechanisms.parameters import MacGeneral
-from pypkcs11.mechanisms.table import MECHANISMS, complete_key
+from pypkcs11.mechanisms.table import complete_key, mechanisms
 from pypkcs11.standard import constants as c
+
+MECHANISMS = mechanisms()
 
 #: OpenSSL's name, digest, HMAC, general-length HMAC, the HMAC key's type.
 HASHES = [

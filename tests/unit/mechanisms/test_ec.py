@@ -26,8 +26,10 @@ from unit.mechanisms.keys import PARAMS, ec_pair, ec_params, fails, imported, si
 
 from pypkcs11.mechanisms.ec import _fixed_width
 from pypkcs11.mechanisms.parameters import Eddsa
-from pypkcs11.mechanisms.table import MECHANISMS, complete_key, load_key
+from pypkcs11.mechanisms.table import complete_key, load_key, mechanisms
 from pypkcs11.standard import constants as c
+
+MECHANISMS = mechanisms()
 
 WEIERSTRASS = [name for name in PARAMS if not name.startswith("Ed")]
 EDWARDS = ["Ed25519", "Ed448"]

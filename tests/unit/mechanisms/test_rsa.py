@@ -28,8 +28,10 @@ from unit.mechanisms.keys import (
 )
 
 from pypkcs11.mechanisms.parameters import RsaOaep, RsaPss
-from pypkcs11.mechanisms.table import MECHANISMS, complete_key, load_key
+from pypkcs11.mechanisms.table import complete_key, load_key, mechanisms
 from pypkcs11.standard import constants as c
+
+MECHANISMS = mechanisms()
 
 PUBLIC, PRIVATE = rsa_pair()
 VERIFIER, SIGNER = load_key(PUBLIC), load_key(PRIVATE)
