@@ -6,6 +6,7 @@ from pypkcs11.abi import host, parameters
 from pypkcs11.abi.buffers import deliver, no_room, octets, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
+from pypkcs11.abi.parts import final, update
 from pypkcs11.core.operations import DIGEST
 from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
 from pypkcs11.standard.errors import CryptokiError
@@ -44,13 +45,7 @@ def C_Digest(
 @entry
 def C_DigestUpdate(session_handle: int, part: CData, length: int) -> int:
     """Digest the next part."""
-    session = host.session(session_handle)
-    source = octets(part, length)
-    active = session.take(DIGEST)
-    active.started = True
-    active.operation.update(source)
-    session.keep(DIGEST, active)
-    return CKR_OK
+    return update(DIGEST, session_handle, part, length)
 
 
 @entry
@@ -63,11 +58,4 @@ def C_DigestKey(session_handle: int, key: int) -> int:
 @entry
 def C_DigestFinal(session_handle: int, digest: CData, digest_length: CData) -> int:
     """Give the digest of all parts."""
-    session = host.session(session_handle)
-    require(digest_length)
-    active = session.take(DIGEST)
-    answer = no_room(digest, digest_length, active.operation.length)
-    if answer is None:
-        return deliver(active.operation.finish(), digest, digest_length)
-    session.keep(DIGEST, active)
-    return answer
+    return final(DIGEST, session_handle, digest, digest_length)

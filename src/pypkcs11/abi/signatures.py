@@ -6,8 +6,9 @@ from pypkcs11.abi import host
 from pypkcs11.abi.buffers import deliver, no_room, octets, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
+from pypkcs11.abi.parts import final, update
 from pypkcs11.abi.start import start
-from pypkcs11.core.operations import SIGN, VERIFY, Function
+from pypkcs11.core.operations import SIGN, VERIFY
 from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
 from pypkcs11.standard.errors import CryptokiError
 
@@ -39,20 +40,13 @@ def C_Sign(
 @entry
 def C_SignUpdate(session_handle: int, part: CData, length: int) -> int:
     """Sign the next part."""
-    return _update(SIGN, session_handle, part, length)
+    return update(SIGN, session_handle, part, length)
 
 
 @entry
 def C_SignFinal(session_handle: int, signature: CData, signature_length: CData) -> int:
     """Give the signature of all parts."""
-    session = host.session(session_handle)
-    require(signature_length)
-    active = session.take(SIGN)
-    answer = no_room(signature, signature_length, active.operation.length)
-    if answer is None:
-        return deliver(active.operation.finish(), signature, signature_length)
-    session.keep(SIGN, active)
-    return answer
+    return final(SIGN, session_handle, signature, signature_length)
 
 
 @entry
@@ -79,7 +73,7 @@ def C_Verify(
 @entry
 def C_VerifyUpdate(session_handle: int, part: CData, length: int) -> int:
     """Verify the next part."""
-    return _update(VERIFY, session_handle, part, length)
+    return update(VERIFY, session_handle, part, length)
 
 
 @entry
@@ -88,14 +82,4 @@ def C_VerifyFinal(session_handle: int, signature: CData, signature_length: int) 
     session = host.session(session_handle)
     given = octets(signature, signature_length)
     session.take(VERIFY).operation.finish(given)
-    return CKR_OK
-
-
-def _update(function: Function, session_handle: int, part: CData, length: int) -> int:
-    session = host.session(session_handle)
-    source = octets(part, length)
-    active = session.take(function)
-    active.started = True
-    active.operation.update(source)
-    session.keep(function, active)
     return CKR_OK

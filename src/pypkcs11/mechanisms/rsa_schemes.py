@@ -89,6 +89,12 @@ def _octets(key: Key) -> int:
     return (key.bits + 7) // 8
 
 
+def _check_gathered(length: int, longest: int) -> None:
+    """Refuse a part by which the message gets too long, before it is kept."""
+    if length > longest:
+        raise _data_length(length)
+
+
 class RsaSignature(GatheredSignature):
     """A signature of ``data`` itself, which has ``shortest`` to ``longest`` octets.
 
@@ -115,8 +121,7 @@ class RsaSignature(GatheredSignature):
         super().__init__()
 
     def update(self, data: Buffer) -> None:
-        if len(self._parts) + len(data) > self._longest:
-            raise _data_length(len(self._parts) + len(data))
+        _check_gathered(len(self._parts) + len(data), self._longest)
         super().update(data)
 
     def sign(self, data: Buffer) -> bytes:
@@ -147,8 +152,7 @@ class RsaVerification(GatheredVerification):
         super().__init__()
 
     def update(self, data: Buffer) -> None:
-        if len(self._parts) + len(data) > self._longest:
-            raise _data_length(len(self._parts) + len(data))
+        _check_gathered(len(self._parts) + len(data), self._longest)
         super().update(data)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
