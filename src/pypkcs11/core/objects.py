@@ -73,16 +73,17 @@ class Object:
 
     def __init__(
         self,
-        attributes: dict[int, Value],
+        attributes: dict[int, Value] | None,
         *,
+        packed: bytes = b"",
         store: TokenStore | None = None,
         record_id: int = 0,
         secret: Mapping[int, Value] | None = None,
         session: Session | None = None,
     ) -> None:
         self.handle = next(_handles)
-        self._attributes: dict[int, Value] | None = attributes
-        self._packed = b""
+        self._attributes = attributes
+        self._packed = packed
         self.store = store
         self.record_id = record_id
         self.session = session
@@ -95,9 +96,9 @@ class Object:
     @classmethod
     def stored(cls, record: Record, store: TokenStore) -> Object:
         """The object of a record that is in the store."""
-        obj = cls({}, store=store, record_id=record.id)
-        obj.take(record)
-        return obj
+        packed = record.packed
+        attributes = None if packed else record.attributes
+        return cls(attributes, packed=packed, store=store, record_id=record.id)
 
     @property
     def attributes(self) -> dict[int, Value]:

@@ -177,7 +177,7 @@ class Token(Contents):
                     self.store.lock()
                     self._ready = False
                 else:
-                    self._enter(self.store.load(private=True))
+                    self._load(private=True)
             self.login = login
 
     def _log_in_implicitly(self) -> None:

@@ -14,6 +14,9 @@ from pypkcs11.store.sealing import ATTRIBUTES, PUBLIC, SECRET, Sealer
 #: The columns of a :data:`Row`, in order.
 COLUMNS: Final = "id, private, attributes, secret, tag"
 
+#: The same of private objects without their secret, which opening them has no use for.
+SEALED_COLUMNS: Final = "id, private, attributes, NULL, NULL"
+
 Row: TypeAlias = tuple[int, int, bytes, bytes | None, bytes | None]
 
 

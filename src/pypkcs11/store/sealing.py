@@ -59,12 +59,13 @@ def place(serial: str, generation: bytes, column: int) -> bytes:
 class Sealer:
     """The token key at hand: it seals and opens, and forgets everything when it is dropped."""
 
-    __slots__ = ("_ciphers", "_places", "_token_key", "generation")
+    __slots__ = ("_envelopes", "_places", "_token_key", "generation")
 
     def __init__(self, token_key: bytes, serial: str, generation: bytes) -> None:
         self.generation = generation
         self._token_key = token_key
-        self._ciphers: dict[tuple[int, int], AESGCM] = {}
+        # By column and head: the cipher, and how the associated data begin.
+        self._envelopes: dict[tuple[int, bytes], tuple[AESGCM, bytes]] = {}
         self._places = {
             column: place(serial, generation, column)
             for column in (TOKEN, ATTRIBUTES, SECRET, PUBLIC)
@@ -87,9 +88,9 @@ class Sealer:
         """
         epoch = change >> _CHANGES_PER_EPOCH_BITS & 0xFFFF_FFFF
         head = _HEAD.pack(AES_256_GCM, epoch)
+        cipher, begin = self._envelopes.get((column, head)) or self._prepare(column, head)
         nonce = os.urandom(NONCE_SIZE)
-        data = head + self._places[column] + _ID.pack(record_id) + about
-        return head + nonce + self._cipher(column, epoch).encrypt(nonce, plain, data)
+        return head + nonce + cipher.encrypt(nonce, plain, begin + _ID.pack(record_id) + about)
 
     def open(self, column: int, record_id: int, envelope: bytes, about: bytes = b"") -> bytes:
         """Return what was sealed.
@@ -99,24 +100,24 @@ class Sealer:
         if len(envelope) < _SHORTEST:
             raise CryptokiError(CKR_DEVICE_ERROR, f"object {record_id} is damaged: cut short")
         head = envelope[:5]
-        algorithm, epoch = _HEAD.unpack(head)
-        if algorithm != AES_256_GCM:
+        if head[0] != AES_256_GCM:
             raise CryptokiError(
-                CKR_DEVICE_ERROR, f"object {record_id} is damaged: sealing algorithm {algorithm}"
+                CKR_DEVICE_ERROR, f"object {record_id} is damaged: sealing algorithm {head[0]}"
             )
-        data = head + self._places[column] + _ID.pack(record_id) + about
+        cipher, begin = self._envelopes.get((column, head)) or self._prepare(column, head)
+        data = begin + _ID.pack(record_id) + about
         try:
-            return self._cipher(column, epoch).decrypt(envelope[5:17], envelope[17:], data)
+            return cipher.decrypt(envelope[5:17], envelope[17:], data)
         except InvalidTag:
             raise CryptokiError(
                 CKR_DEVICE_ERROR,
                 f"object {record_id} fails authentication: it was damaged or tampered with",
             ) from None
 
-    def _cipher(self, column: int, epoch: int) -> AESGCM:
-        cipher = self._ciphers.get((column, epoch))
-        if cipher is None:
-            info = b"pypkcs11 store subkey" + _HEAD.pack(column, epoch)
-            key = HKDFExpand(SHA256(), KEY_SIZE, info).derive(self._token_key)
-            cipher = self._ciphers[column, epoch] = AESGCM(key)
-        return cipher
+    def _prepare(self, column: int, head: bytes) -> tuple[AESGCM, bytes]:
+        """The cipher of a column's envelopes with this head, and what they all authenticate."""
+        _, epoch = _HEAD.unpack(head)
+        info = b"pypkcs11 store subkey" + _HEAD.pack(column, epoch)
+        key = HKDFExpand(SHA256(), KEY_SIZE, info).derive(self._token_key)
+        prepared = self._envelopes[column, head] = AESGCM(key), head + self._places[column]
+        return prepared

@@ -22,7 +22,15 @@ from pypkcs11.store.birth import Birth, authenticate
 from pypkcs11.store.database import Database, Transaction
 from pypkcs11.store.pins import FREE, KdfCost
 from pypkcs11.store.protocol import Changes, Description, Record, Role
-from pypkcs11.store.rows import COLUMNS, Row, open_row, open_secret, seal_row, seal_tag
+from pypkcs11.store.rows import (
+    COLUMNS,
+    SEALED_COLUMNS,
+    Row,
+    open_row,
+    open_secret,
+    seal_row,
+    seal_tag,
+)
 from pypkcs11.store.sealing import Sealer
 
 #: How many changes back removals are listed one by one; see :meth:`SqliteTokenStore._removed`.
@@ -254,8 +262,9 @@ class SqliteTokenStore:
                 self._same(sealer, now)
             elif sealer and sealer.generation != now.generation:
                 sealer = self._sealer = None
+            columns = SEALED_COLUMNS if private else COLUMNS
             rows = now.connection.execute(
-                f"SELECT {COLUMNS} FROM object WHERE private = ? ORDER BY id", (int(private),)
+                f"SELECT {columns} FROM object WHERE private = ? ORDER BY id", (int(private),)
             )
             return [open_row(row, sealer) for row in rows]
 
