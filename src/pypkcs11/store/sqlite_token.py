@@ -341,24 +341,28 @@ class SqliteTokenStore:
     def _changing(self) -> Iterator[Transaction]:
         """A transaction of ours, which poll() will not report back to us."""
         own: Sequence[int] = ()
-        try:
-            with self._writer.writing() as change:
-                if self._sealer and self._sealer.generation != change.generation:
-                    self._sealer = None  # another process initialised the token
-                first = change.number
-                yield change
-                # Other threads may look as soon as it is committed.
-                own = range(first + 1, change.number + 1)
-                with self._database.lock:
-                    self._own.update(own)
-        except BaseException:
+        with self._writer.lock:
+            try:
+                with self._writer.writing() as change:
+                    if self._sealer and self._sealer.generation != change.generation:
+                        self._sealer = None  # another process initialised the token
+                    first = change.number
+                    yield change
+                    # Other threads may look as soon as it is committed.
+                    own = range(first + 1, change.number + 1)
+                    with self._database.lock:
+                        self._own.update(own)
+            except BaseException:
+                if own:
+                    with self._database.lock:
+                        self._own.difference_update(own)
+                        # Another process may have used the numbers while they counted as ours.
+                        self._seen = min(self._seen, first)
+                raise
             with self._database.lock:
-                self._own.difference_update(own)
-            raise
-        with self._database.lock:
-            if first == self._seen and change.generation == self._generation:
-                self._seen = change.number
-                self._own.difference_update(own)
+                if first == self._seen and change.generation == self._generation:
+                    self._seen = change.number
+                    self._own.difference_update(own)
 
     def _row(self, connection: Connection, record_id: int) -> Row | None:
         row: Row | None = connection.execute(
