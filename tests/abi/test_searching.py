@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from abi.client import Client, ffi, mechanism, number, refused, template
+from abi.client import NULL, Client, ffi, mechanism, number, refused, template
 from abi.conftest import Token
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,6 +171,14 @@ def test_public_objects_need_no_login(p11: Client, session: int) -> None:
     size = ffi.new("CK_ULONG *")
     assert p11.C_GetObjectSize(session, note, size) == CKR_OK
     assert size[0] > 4
+
+
+def test_what_is_created_first_of_all_is_there_once(p11: Client, token: Token) -> None:
+    p11.do("C_Finalize", NULL)
+    p11.do("C_Initialize", NULL)
+    session = p11.open(token.slot)
+    made = p11.create(session, {CKA_CLASS: CKO_DATA, CKA_TOKEN: True, CKA_PRIVATE: False})
+    assert p11.find(session, {CKA_CLASS: CKO_DATA}) == [made]
 
 
 def test_values_that_cannot_be(p11: Client, session: int) -> None:

@@ -237,6 +237,7 @@ def enter(session: Session, many: list[dict[int, Value]]) -> list[Object]:
         if attributes[CKA_TOKEN]
     ]
     if records:
+        token.objects()  # so that what is loaded later is not, once more, what is entered now
         token.store.insert(records)
     stored = iter(records)
     objects = [
