@@ -4,7 +4,7 @@
 #   PREFIX=/usr/local         where `make install` puts things
 #   DESTDIR=                  a root to install below, for packagers
 #   P11KIT_MODULES=           where to register with p11-kit; an empty value registers nowhere
-#   BENCH="--most 1000"       options of the benchmark under `make bench`
+#   BENCH="--counts 10"       options of the benchmark under `make bench`
 #   PYTEST="-k name"          more arguments for pytest under `make test`
 
 PREFIX ?= /usr/local
@@ -21,7 +21,7 @@ SOURCES := build_embedded.py $(wildcard cdefs/*.h include/*.h src/embed/*.* src/
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help build demo bench test lint format generate install uninstall clean \
-        set-up-build set-up-demo set-up-lint set-up-test
+        set-up-bench set-up-build set-up-demo set-up-lint set-up-test
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,11 @@ demo: set-up-demo $(LIBRARY)  ## make keys in a fresh token, sign with them, ver
 
 test: set-up-test lint $(LIBRARY)  ## run the linters, then every test
 	$(VENV_PYTHON) -m pytest -n 2 --timeout 300 $(PYTEST)
+
+bench: set-up-bench $(LIBRARY)  ## measure and draw cost against objects, beside SoftHSM [BENCH=]
+	$(VENV_PYTHON) benchmarks/objects.py $(BENCH)
+	$(VENV_PYTHON) benchmarks/draw.py build/objects.csv build/objects.svg
+	@echo "drawn: build/objects.svg"
 
 lint: set-up-lint  ## ruff, mypy --strict and the import rules
 	.venv/bin/ruff check
@@ -72,5 +77,5 @@ $(TO_INSTALL): $(SOURCES) .venv/set-up.json
 .venv/set-up.json: set-up-build
 	@:
 
-set-up-build set-up-demo set-up-lint set-up-test: set-up-%:
+set-up-bench set-up-build set-up-demo set-up-lint set-up-test: set-up-%:
 	@$(PREPARE) $* $(if $(PYTHON),--python "$(PYTHON)")

@@ -27,8 +27,7 @@ import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)
 names = project["project"]["dependencies"] + project["build-system"]["requires"]
-if sys.argv[2] == "test":
-    names += project["dependency-groups"]["test"]
+names += project["dependency-groups"].get(sys.argv[2], [])
 print("\\n".join(names))
 """
 

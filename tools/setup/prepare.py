@@ -1,6 +1,6 @@
 """Make everything the Makefile's targets need, and nothing that is already there.
 
-    python3 tools/setup/prepare.py build|demo|lint|test [--python PYTHON]
+    python3 tools/setup/prepare.py bench|build|demo|lint|test [--python PYTHON]
 
 Three steps, each skipped when its result is there: system packages, the virtual environment
 ``.venv``, and the pip packages in it. Only the standard library is used, and only what Python 3.8
@@ -17,7 +17,13 @@ import interpreter
 import packages
 from report import SetupError
 
-PIP_GROUPS = {"build": "build", "demo": "build", "lint": "test", "test": "test"}
+PIP_GROUPS = {
+    "bench": "bench",
+    "build": "build",
+    "demo": "build",
+    "lint": "test",
+    "test": "test",
+}
 """Which pip packages each purpose needs; the groups are in environment.py."""
 
 

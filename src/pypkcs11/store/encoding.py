@@ -36,6 +36,9 @@ DEPTH = 8
 _BOOL, _ULONG, _BYTES, _ULONGS, _ATTRIBUTES = range(1, 6)
 _HEAD = Struct(">BH")
 
+#: The kinds of what is no array.
+_KINDS = {bool: _BOOL, int: _ULONG, bytes: _BYTES, bytearray: _BYTES}
+
 
 @lru_cache(maxsize=256)
 def _columns(n: int) -> Struct:
@@ -158,7 +161,13 @@ def _encode(pairs: Iterable[tuple[int, Value]], depth: int) -> bytes:
     words: list[int] = []
     rest: list[bytes] = []
     for type_, value in pairs:
-        kind, word, octets = _encode_value(value, depth)
+        known = _KINDS.get(type(value))
+        if known is None:
+            kind, word, octets = _encode_array(value, depth)
+        elif known == _BYTES:
+            kind, word, octets = known, len(value), value  # type: ignore[arg-type, assignment]
+        else:
+            kind, word, octets = known, value, b""  # type: ignore[assignment]
         types.append(type_)
         kinds.append(kind)
         words.append(word)
@@ -169,13 +178,7 @@ def _encode(pairs: Iterable[tuple[int, Value]], depth: int) -> bytes:
     return b"".join((_HEAD.pack(VERSION, n), columns, *rest))
 
 
-def _encode_value(value: Value, depth: int) -> tuple[int, int, bytes]:
-    if isinstance(value, bool):
-        return _BOOL, int(value), b""
-    if isinstance(value, int):
-        return _ULONG, value, b""
-    if isinstance(value, (bytes, bytearray)):
-        return _BYTES, len(value), bytes(value)
+def _encode_array(value: Value, depth: int) -> tuple[int, int, bytes]:
     if not isinstance(value, tuple):
         raise TypeError("not a value")
     if value and isinstance(value[0], tuple):
