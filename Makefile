@@ -5,11 +5,13 @@
 #   DESTDIR=                  a root to install below, for packagers
 #   P11KIT_MODULES=           where to register with p11-kit; an empty value registers nowhere
 #   BENCH="--counts 10"       options of the benchmark under `make bench`
+#   FUZZ="-max_total_time=3600"  options of libFuzzer under `make fuzz`
 #   PYTEST="-k name"          more arguments for pytest under `make test`
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 PYTHON ?=
+FUZZ ?= -max_len=4000 -len_control=0 -timeout=120
 PYTEST ?=
 
 LIBRARY := build/libpypkcs11.so
@@ -20,8 +22,8 @@ SOURCES := build_embedded.py $(wildcard cdefs/*.h include/*.h src/embed/*.* src/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo bench test lint format generate install uninstall clean \
-        set-up-bench set-up-build set-up-demo set-up-lint set-up-test
+.PHONY: help build demo bench fuzz test lint format generate install uninstall clean \
+        set-up-bench set-up-build set-up-demo set-up-fuzz set-up-lint set-up-test
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +40,10 @@ bench: set-up-bench $(LIBRARY)  ## measure and draw cost against objects, beside
 	$(VENV_PYTHON) benchmarks/objects.py $(BENCH)
 	$(VENV_PYTHON) benchmarks/draw.py build/objects.csv build/objects.svg
 	@echo "drawn: build/objects.svg"
+
+fuzz: set-up-fuzz $(LIBRARY)  ## call the library in every wrong way for a while [FUZZ=]
+	@mkdir -p build/fuzz
+	$(VENV_PYTHON) tests/fuzz/guided.py build/fuzz tests/fuzz/corpus $(FUZZ)
 
 lint: set-up-lint  ## ruff, mypy --strict and the import rules
 	.venv/bin/ruff check
@@ -77,5 +83,5 @@ $(TO_INSTALL): $(SOURCES) .venv/set-up.json
 .venv/set-up.json: set-up-build
 	@:
 
-set-up-bench set-up-build set-up-demo set-up-lint set-up-test: set-up-%:
+set-up-bench set-up-build set-up-demo set-up-fuzz set-up-lint set-up-test: set-up-%:
 	@$(PREPARE) $* $(if $(PYTHON),--python "$(PYTHON)")

@@ -10,11 +10,6 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
-matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
-matplotlib.rcParams["svg.hashsalt"] = "objects"
 from matplotlib import pyplot
 
 #: A panel for each: the column, its title, and whether more is better.
@@ -44,6 +39,9 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
     rows = read(arguments.table)
+    pyplot.switch_backend("svg")
+    # Text stays text, and the same table gives the same picture.
+    pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "objects"})
     figure, panels = pyplot.subplots(3, 2, figsize=(9, 10), layout="constrained")
     for panel, (column, (title, more)) in zip(panels.flat, PANELS.items(), strict=True):
         for module, measured in rows.items():
@@ -53,7 +51,6 @@ def main() -> None:
         panel.set(xscale="log", yscale="log", title=title, xlabel=f"objects ({better})")
         panel.grid(True, which="major", alpha=0.3)
     panels.flat[0].legend()
-    # No date: the same table gives the same picture.
     figure.savefig(arguments.picture, metadata={"Date": None})
 
 

@@ -48,7 +48,7 @@ TEST = (
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
 )
-NEEDED = {"bench": BUILD, "build": BUILD, "demo": DEMO, "lint": (), "test": TEST}
+NEEDED = {"bench": BUILD, "build": BUILD, "demo": DEMO, "fuzz": BUILD, "lint": (), "test": TEST}
 
 
 def missing(purpose: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Make everything the Makefile's targets need, and nothing that is already there.
 
-    python3 tools/setup/prepare.py bench|build|demo|lint|test [--python PYTHON]
+    python3 tools/setup/prepare.py bench|build|demo|fuzz|lint|test [--python PYTHON]
 
 Three steps, each skipped when its result is there: system packages, the virtual environment
 ``.venv``, and the pip packages in it. Only the standard library is used, and only what Python 3.8
@@ -21,6 +21,7 @@ PIP_GROUPS = {
     "bench": "bench",
     "build": "build",
     "demo": "build",
+    "fuzz": "fuzz",
     "lint": "test",
     "test": "test",
 }
