@@ -99,7 +99,7 @@ NULL_MEANS: dict[tuple[str, str], Codes] = {
     # "pMechanism" of C_*Init ends what is active (section 5.8 and on); here nothing is.
     **{
         (f"C_{name}Init", "pMechanism"): (CKR_OK, CKR_OPERATION_NOT_INITIALIZED)
-        for name in ("Encrypt", "Decrypt", "Digest", "Sign", "Verify")
+        for name in ("Encrypt", "Decrypt", "Digest", "Sign", "Verify", "VerifySignature")
     },
 }
 
@@ -141,6 +141,9 @@ NEEDS = {
     "C_Verify": "Verify",
     "C_VerifyUpdate": "Verify",
     "C_VerifyFinal": "Verify",
+    "C_VerifySignature": "VerifySignature",
+    "C_VerifySignatureUpdate": "VerifySignature",
+    "C_VerifySignatureFinal": "VerifySignature",
     "C_GetOperationState": "Digest",
     "C_DigestEncryptUpdate": "Digest Encrypt",
     "C_DecryptDigestUpdate": "Digest Decrypt",
@@ -283,6 +286,8 @@ class World:
                 p11.do("C_FindObjectsInit", session, NULL, 0)
             elif operation == "Digest":
                 p11.do("C_DigestInit", session, mech)
+            elif operation == "VerifySignature":
+                p11.do("C_VerifySignatureInit", session, mech, key, octets(KEY), len(KEY))
             else:
                 p11.do(f"C_{operation}Init", session, mech, key)
         if name == "C_EncryptFinal":

@@ -8,7 +8,7 @@ from pypkcs11.abi import host
 from pypkcs11.abi.buffers import copied, deliver, no_room, octets, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
-from pypkcs11.core.operations import DECRYPT, DIGEST, ENCRYPT, SIGN, VERIFY
+from pypkcs11.core.operations import DECRYPT, DIGEST, ENCRYPT, SIGN, VERIFY, VERIFY_SIGNATURE
 from pypkcs11.core.saved_states import LENGTH
 from pypkcs11.core.sessions import Session
 from pypkcs11.standard.constants import (
@@ -135,6 +135,8 @@ def C_SessionCancel(session_handle: int, flags: int) -> int:
     for flag, function in _CANCELLED.items():
         if flags & flag:
             session.cancel(function)
+    if flags & CKF_VERIFY:
+        session.cancel(VERIFY_SIGNATURE)
     if flags & CKF_FIND_OBJECTS:
         session.cancel_find()
     return CKR_OK

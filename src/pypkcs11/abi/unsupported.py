@@ -18,10 +18,6 @@ NOT_SUPPORTED: Final = (
     "C_SignRecover",
     "C_VerifyRecoverInit",
     "C_VerifyRecover",
-    "C_VerifySignatureInit",
-    "C_VerifySignature",
-    "C_VerifySignatureUpdate",
-    "C_VerifySignatureFinal",
     # keys
     "C_EncapsulateKey",
     "C_DecapsulateKey",

@@ -82,6 +82,8 @@ ENCRYPT: Final = Function("encrypt", CKA_ENCRYPT, frozenset({CKO_PUBLIC_KEY, CKO
 DECRYPT: Final = Function("decrypt", CKA_DECRYPT, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
 SIGN: Final = Function("sign", CKA_SIGN, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
 VERIFY: Final = Function("verify", CKA_VERIFY, frozenset({CKO_PUBLIC_KEY, CKO_SECRET_KEY}))
+#: Verification of a signature that is given at the beginning (C_VerifySignatureInit).
+VERIFY_SIGNATURE: Final = Function("verify", CKA_VERIFY, VERIFY.classes)
 DERIVE: Final = Function("derive", CKA_DERIVE, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
 WRAP: Final = Function(
     "wrap",
@@ -119,10 +121,10 @@ class Active:
     login during which a private key was given to it: the operation ends with it. ``started`` says
     that parts have been given, so that one-part calls are out of order. ``rest`` is output that is
     ready but found no room. ``unproven`` is set while a key with CKA_ALWAYS_AUTHENTICATE waits for
-    its own C_Login.
+    its own C_Login. ``signature`` is to be verified, where it was given first.
     """
 
-    __slots__ = ("key", "login", "operation", "rest", "row", "started", "unproven")
+    __slots__ = ("key", "login", "operation", "rest", "row", "signature", "started", "unproven")
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class Active:
         key: Object | None = None,
         login: Login | None = None,
         unproven: bool = False,
+        signature: bytes = b"",
     ) -> None:
         self.operation = operation
         self.row = row
@@ -139,6 +142,7 @@ class Active:
         self.started = False
         self.rest: bytes | None = None
         self.unproven = unproven
+        self.signature = signature
 
 
 def check_key(function: Function, row: Mechanism, obj: Object) -> Key:

@@ -12,7 +12,14 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from pypkcs11.core.operations import SIGN, VERIFY, Active, Function, needs_own_login
+from pypkcs11.core.operations import (
+    SIGN,
+    VERIFY,
+    VERIFY_SIGNATURE,
+    Active,
+    Function,
+    needs_own_login,
+)
 from pypkcs11.standard.constants import (
     CKR_KEY_CHANGED,
     CKR_KEY_NOT_NEEDED,
@@ -31,6 +38,9 @@ KEPT: Final = 1000
 
 _MAGIC: Final = b"P11STATE"
 _RANDOM: Final = 32
+
+#: What has an authentication key.
+_SIGNING: Final = (SIGN, VERIFY, VERIFY_SIGNATURE)
 
 #: Octets of a saved state: the magic, the token's serial, the session's state and a random number.
 LENGTH: Final = len(_MAGIC) + 16 + 1 + _RANDOM
@@ -100,7 +110,7 @@ class SavedStates:
         saved = self._saved.get(reference)
         if saved is None or saved.state != session.state or not self._is_valid(saved):
             raise CryptokiError(CKR_SAVED_STATE_INVALID, "no such state here and now")
-        signing = saved.active.get(SIGN) or saved.active.get(VERIFY)
+        signing = next((saved.active[f] for f in _SIGNING if f in saved.active), None)
         if encryption_key or (authentication_key and signing is None):
             raise CryptokiError(CKR_KEY_NOT_NEEDED, "the saved operation has no such key")
         used = signing.key.handle if signing is not None and signing.key is not None else 0
@@ -135,6 +145,7 @@ def _copied(active: Active) -> Active:
     """The same operation once more. A key that wants a PIN for each use wants it for this one."""
     key = active.key
     unproven = key is not None and needs_own_login(key)
-    copy = Active(active.operation.copy(), active.row, key, active.login, unproven)
+    operation = active.operation.copy()
+    copy = Active(operation, active.row, key, active.login, unproven, active.signature)
     copy.started = active.started
     return copy

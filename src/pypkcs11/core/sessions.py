@@ -89,8 +89,17 @@ class Session:
         self._check_free(function, row)
         self._active[function] = Active(getattr(row, function.name)(parameter), row)
 
-    def begin(self, function: Function, row: Mechanism, parameter: Any, key_handle: int) -> None:
+    def begin(
+        self,
+        function: Function,
+        row: Mechanism,
+        parameter: Any,
+        key_handle: int,
+        signature: bytes = b"",
+    ) -> None:
         """Make an operation with a key active.
+
+        :param signature: to verify, where it is given first.
 
         :raises CryptokiError: CKR_OPERATION_ACTIVE, CKR_MECHANISM_INVALID,
             CKR_KEY_HANDLE_INVALID, and what :func:`~pypkcs11.core.operations.check_key` raises.
@@ -101,7 +110,8 @@ class Session:
         login: Login | None = token.login if obj.private else None
         key = check_key(function, row, obj)
         operation = token.operation(function, row, parameter, key)
-        self._active[function] = Active(operation, row, obj, login, needs_own_login(obj))
+        unproven = needs_own_login(obj)
+        self._active[function] = Active(operation, row, obj, login, unproven, signature)
 
     def _check_free(self, function: Function, row: Mechanism) -> None:
         if self._active or self._found is not None:
