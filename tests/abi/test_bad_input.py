@@ -42,6 +42,7 @@ from pypkcs11.standard.constants import (
     CKA_EXTRACTABLE,
     CKA_KEY_TYPE,
     CKA_LABEL,
+    CKA_PARAMETER_SET,
     CKA_SIGN,
     CKA_VALUE,
     CKA_VALUE_LEN,
@@ -56,10 +57,13 @@ from pypkcs11.standard.constants import (
     CKM_AES_KEY_GEN,
     CKM_AES_KEY_WRAP,
     CKM_EC_KEY_PAIR_GEN,
+    CKM_ML_KEM,
+    CKM_ML_KEM_KEY_PAIR_GEN,
     CKM_SHA256,
     CKM_SHA256_HMAC,
     CKO_DATA,
     CKO_SECRET_KEY,
+    CKP_ML_KEM_768,
     CKR_ARGUMENTS_BAD,
     CKR_ATTRIBUTE_VALUE_INVALID,
     CKR_BUFFER_TOO_SMALL,
@@ -118,6 +122,8 @@ NO_OBJECT: dict[str | tuple[str, str], Codes] = {
     "hBaseKey": (CKR_KEY_HANDLE_INVALID,),
     "hWrappingKey": (CKR_WRAPPING_KEY_HANDLE_INVALID,),
     "hUnwrappingKey": (CKR_UNWRAPPING_KEY_HANDLE_INVALID,),
+    "hPublicKey": (CKR_KEY_HANDLE_INVALID,),
+    "hPrivateKey": (CKR_UNWRAPPING_KEY_HANDLE_INVALID,),
     # What is given as a state is none, which goes first.
     "hEncryptionKey": (CKR_SAVED_STATE_INVALID,),
     "hAuthenticationKey": (CKR_SAVED_STATE_INVALID,),
@@ -216,6 +222,8 @@ TEMPLATES: dict[str, dict[int, Any]] = {
     "C_GenerateKey": {CKA_VALUE_LEN: 16},
     "C_UnwrapKey": {CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES},
     "C_DeriveKey": {CKA_VALUE_LEN: 16},
+    "C_EncapsulateKey": {CKA_KEY_TYPE: CKK_AES},
+    "C_DecapsulateKey": {CKA_KEY_TYPE: CKK_AES},
 }
 
 
@@ -237,6 +245,9 @@ class World:
         p11.do("C_CloseSession", self.closed)
         encrypt = mechanism(CKM_AES_CBC_PAD, IV)
         self.encrypted = p11.encrypt(self.main, encrypt, self.aes, TEXT)
+        kem = {CKA_PARAMETER_SET: CKP_ML_KEM_768}
+        made = p11.generate_pair(self.main, mechanism(CKM_ML_KEM_KEY_PAIR_GEN), kem, {})
+        self.public, self.private = made
         self.wrapped = p11.wrap(self.main, mechanism(CKM_AES_KEY_WRAP), self.aes, self.aes)
 
     def _token(self, label: str) -> int:
@@ -275,6 +286,8 @@ class World:
         if name == "C_DeriveKey":
             data = struct("CK_KEY_DERIVATION_STRING_DATA", pData=KEY, ulLen=len(KEY))
             return mechanism(CKM_AES_ECB_ENCRYPT_DATA, data), self.aes
+        if "capsulate" in name:
+            return mechanism(CKM_ML_KEM), 0
         return mechanism(CKM_SHA256_HMAC), self.hmac
 
     def prepare(self, name: str, session: int) -> None:
@@ -305,6 +318,8 @@ class World:
         data = self.encrypted if "Decrypt" in name else TEXT
         if name == "C_UnwrapKey":
             data = self.wrapped
+        if name == "C_DecapsulateKey":
+            data = bytes(1088)
         attributes, count = template(TEMPLATES.get(name, {CKA_LABEL: "x"}))
         public, private = template({CKA_EC_PARAMS: P256}), template({CKA_SIGN: True})
         pin_slot = name in ("C_InitToken",)
@@ -320,6 +335,8 @@ class World:
             "hBaseKey": key,
             "hWrappingKey": key,
             "hUnwrappingKey": key,
+            "hPublicKey": self.public,
+            "hPrivateKey": self.private,
             "hObject": self.note,
             "pTemplate": attributes,
             "ulCount": count,

@@ -66,7 +66,7 @@ def test_the_signature_is_copied(p11: Client, session: int, key: int) -> None:
     whole(p11, session, b"message")
 
 
-@pytest.mark.parametrize("key_type", [c.CKK_RSA, c.CKK_EC, c.CKK_EC_EDWARDS])
+@pytest.mark.parametrize("key_type", [c.CKK_RSA, c.CKK_EC, c.CKK_EC_EDWARDS, c.CKK_ML_DSA])
 def test_with_key_pairs(p11: Client, session: int, key_type: int) -> None:
     kind, public = PAIRS[key_type]
     checker, signer = p11.generate_pair(session, mechanism(kind), public, {})
@@ -75,6 +75,7 @@ def test_with_key_pairs(p11: Client, session: int, key_type: int) -> None:
         c.CKK_RSA: mechanism(c.CKM_SHA256_RSA_PKCS_PSS, pss),
         c.CKK_EC: mechanism(c.CKM_ECDSA_SHA256),
         c.CKK_EC_EDWARDS: mechanism(c.CKM_EDDSA),
+        c.CKK_ML_DSA: mechanism(c.CKM_ML_DSA),
     }[key_type]
     signature = p11.sign(session, mech, signer, b"message")
     begin(p11, session, mech, checker, signature)

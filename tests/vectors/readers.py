@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
 Case = dict[str, str]
@@ -15,15 +15,24 @@ def lines(path: str) -> Iterator[str]:
 
 
 def cases(path: str, start: str) -> Iterator[Case]:
+    """The cases of a NIST response file of the package.
+
+    :param start: as for :func:`parsed`.
+    """
+    return parsed(lines(path), start)
+
+
+def parsed(text: Iterable[str], start: str) -> Iterator[Case]:
     """The cases of a NIST response file: ``name = value`` lines, names in lower case.
 
+    :param text: its stripped lines.
     :param start: the name with which each case begins (in lower case). What stands before the
         first case of a section (``[P-256,SHA-1]``, ``[mod = 1024]``, ``n = ...``) belongs to all
         of the section's cases; a section without a value is under ``section``.
     """
     common: Case = {}
     case: Case | None = None
-    for line in lines(path):
+    for line in text:
         if not line or line.startswith("#"):
             continue
         if line.startswith("["):

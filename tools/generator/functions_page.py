@@ -110,7 +110,12 @@ CHAPTERS = (
     Chapter(
         "Signing",
         "5.13",
-        ("abi/test_crypto.py", "vectors/test_rsa.py", "vectors/test_ec.py"),
+        (
+            "abi/test_crypto.py",
+            "abi/test_post_quantum.py",
+            "vectors/test_rsa.py",
+            "vectors/test_ec.py",
+        ),
         """C_SignInit C_Sign C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover""",
     ),
     Chapter(
@@ -123,7 +128,13 @@ CHAPTERS = (
     Chapter(
         "Verifying",
         "5.15",
-        ("abi/test_crypto.py", "vectors/test_rsa.py", "vectors/test_ec.py"),
+        (
+            "abi/test_crypto.py",
+            "abi/test_given_signatures.py",
+            "vectors/test_rsa.py",
+            "vectors/test_ec.py",
+            "vectors/test_post_quantum.py",
+        ),
         """C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal C_VerifyRecoverInit
         C_VerifyRecover C_VerifySignatureInit C_VerifySignature C_VerifySignatureUpdate
         C_VerifySignatureFinal""",
@@ -145,7 +156,7 @@ CHAPTERS = (
     Chapter(
         "Key management",
         "5.18",
-        ("abi/test_objects.py", "abi/test_key_management.py"),
+        ("abi/test_objects.py", "abi/test_key_management.py", "abi/test_encapsulation.py"),
         """C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_EncapsulateKey
         C_DecapsulateKey C_WrapKeyAuthenticated C_UnwrapKeyAuthenticated""",
     ),
@@ -170,6 +181,8 @@ REMARKS = {
     "C_GetSessionValidationFlags": "Always 0: the token claims no validation.",
     "C_FindObjectsInit": "What is found is settled here. See [Objects](objects.md).",
     "C_GetObjectSize": "Octets of all values. While sealed: CKR_INFORMATION_SENSITIVE.",
+    "C_VerifySignatureInit": "A signature of the wrong length is told when the data is there.",
+    "C_EncapsulateKey": "Asking for the ciphertext's length makes no key.",
     "C_SeedRandom": "The seed is checked and not needed: randomness is the operating system's.",
     "C_GetFunctionStatus": "CKR_FUNCTION_NOT_PARALLEL, as the standard wants it.",
     "C_CancelFunction": "CKR_FUNCTION_NOT_PARALLEL, as the standard wants it.",

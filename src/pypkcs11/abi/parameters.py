@@ -26,6 +26,7 @@ from pypkcs11.mechanisms.parameters import (
     Eddsa,
     FirstBit,
     Gcm,
+    HashSignContext,
     Hkdf,
     KeyHandle,
     MacGeneral,
@@ -33,6 +34,7 @@ from pypkcs11.mechanisms.parameters import (
     RsaAesWrap,
     RsaOaep,
     RsaPss,
+    SignContext,
     StringData,
 )
 from pypkcs11.mechanisms.registry import Mechanism
@@ -105,6 +107,19 @@ _READERS: Final[dict[type, Reader]] = {
     FirstBit: single(FirstBit, "CK_EXTRACT_PARAMS"),
     Eddsa: structure(
         Eddsa, "CK_EDDSA_PARAMS", flag("phFlag"), octets("pContextData", "ulContextDataLen")
+    ),
+    SignContext: structure(
+        SignContext,
+        "CK_SIGN_ADDITIONAL_CONTEXT",
+        number("hedgeVariant"),
+        octets("pContext", "ulContextLen"),
+    ),
+    HashSignContext: structure(
+        HashSignContext,
+        "CK_HASH_SIGN_ADDITIONAL_CONTEXT",
+        number("hedgeVariant"),
+        octets("pContext", "ulContextLen"),
+        number("hash"),
     ),
     AesCtr: structure(AesCtr, "CK_AES_CTR_PARAMS", number("ulCounterBits"), inline("cb")),
     Gcm: structure(

@@ -19,8 +19,6 @@ NOT_SUPPORTED: Final = (
     "C_VerifyRecoverInit",
     "C_VerifyRecover",
     # keys
-    "C_EncapsulateKey",
-    "C_DecapsulateKey",
     "C_WrapKeyAuthenticated",
     "C_UnwrapKeyAuthenticated",
     # messages

@@ -16,6 +16,7 @@ from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_DECAPSULATE,
+    CKA_DECAPSULATE_TEMPLATE,
     CKA_DECRYPT,
     CKA_DERIVE,
     CKA_ENCAPSULATE,
@@ -35,6 +36,8 @@ from pypkcs11.standard.constants import (
     CKK_EC,
     CKK_EC_EDWARDS,
     CKK_EC_MONTGOMERY,
+    CKK_ML_DSA,
+    CKK_ML_KEM,
     CKK_RSA,
     CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY,
@@ -84,6 +87,12 @@ class Policy:
     def unwrap(self, row: Mechanism, unwrapping: Attributes, template: Template) -> None:
         """A key is to be unwrapped, with the caller's template."""
 
+    def encapsulate(self, public: Attributes) -> None:
+        """A new key is to be encapsulated with a public key."""
+
+    def decapsulate(self, private: Attributes, template: Template) -> None:
+        """A key is to be decapsulated with a private key, with the caller's template."""
+
     def derive(self, row: Mechanism, bases: Sequence[Attributes]) -> bool:
         """A key is to be derived.
 
@@ -103,6 +112,8 @@ _ENCAPSULATION: Final = frozenset({CKA_ENCAPSULATE, CKA_DECAPSULATE})
 #: What a key can be for. A key has one role.
 _ROLES: Final = (_ENCRYPTION, _SIGNATURE, _MANAGEMENT, _DERIVATION, _ENCAPSULATION)
 _USAGES: Final = frozenset().union(*_ROLES)
+#: Ways by which a key comes that may be here, or may come here, more than once.
+_BROUGHT_IN: Final = frozenset({Origin.UNWRAP, Origin.ENCAPSULATE})
 _KEYS: Final = frozenset({CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY})
 
 
@@ -124,9 +135,9 @@ class Strict(Policy):
                 raise _inconsistent("keys that wrap or unwrap are generated, or the SO trusts them")
             if attributes.get(CKA_EXTRACTABLE):
                 raise _inconsistent("keys that wrap or unwrap are not extractable")
-        if origin is Origin.UNWRAP and not attributes[CKA_SENSITIVE]:
+        if origin in _BROUGHT_IN and not attributes[CKA_SENSITIVE]:
             if CKA_SENSITIVE in asked:
-                raise _inconsistent("an unwrapped key is sensitive")
+                raise _inconsistent("an unwrapped or encapsulated key is sensitive")
             attributes[CKA_SENSITIVE] = True
         _check_round_trip(attributes, attributes)
 
@@ -164,6 +175,15 @@ class Strict(Policy):
         _check_manager(row, unwrapping)
         if not _usages(dict(template)) <= _usages(dict(_template(unwrapping, CKA_UNWRAP_TEMPLATE))):
             raise _inconsistent("CKA_UNWRAP_TEMPLATE does not give this role")
+
+    def encapsulate(self, public: Attributes) -> None:
+        _check_encapsulator(public)
+
+    def decapsulate(self, private: Attributes, template: Template) -> None:
+        _check_encapsulator(private)
+        given = _usages(dict(_template(private, CKA_DECAPSULATE_TEMPLATE)))
+        if not _usages(dict(template)) <= given:
+            raise _inconsistent("CKA_DECAPSULATE_TEMPLATE does not give this role")
 
     def derive(self, row: Mechanism, bases: Sequence[Attributes]) -> bool:
         if any(_roles(base) != {_DERIVATION} for base in bases):
@@ -205,6 +225,12 @@ def _check_manager(row: Mechanism, attributes: Attributes) -> None:
         raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, "not made to wrap and unwrap only")
 
 
+def _check_encapsulator(attributes: Attributes) -> None:
+    """Whether a key may encapsulate or decapsulate; one made before strictness, too."""
+    if _roles(attributes) != {_ENCAPSULATION}:
+        raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, "the key has other roles")
+
+
 def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:
     """Keys must not come back with a role that they did not have when they left."""
     leaving = _usages(dict(_template(wrapping, CKA_WRAP_TEMPLATE)))
@@ -213,16 +239,22 @@ def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:
         raise _inconsistent("CKA_UNWRAP_TEMPLATE gives a role that CKA_WRAP_TEMPLATE does not ask")
 
 
-#: Security strengths of RSA keys, by their least size in bits (NIST SP 800-57 part 1, table 2).
-_RSA: Final = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
+#: Security strengths by the least size in bits: of RSA keys (NIST SP 800-57 part 1, table 2), and
+#: of those whose size is their public key's (FIPS 203 and 204: categories 2, 3 and 5).
+_STRENGTHS: Final = {
+    CKK_RSA: ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80)),
+    CKK_ML_DSA: ((2592 * 8, 256), (1952 * 8, 192), (1312 * 8, 128)),
+    CKK_ML_KEM: ((1568 * 8, 256), (1184 * 8, 192)),
+}
 _CURVES: Final = frozenset({CKK_EC, CKK_EC_EDWARDS, CKK_EC_MONTGOMERY})
 _STRONGEST: Final = 256
 
 
 def _strength(key: Key) -> int:
     """The bits of work that a key withstands."""
-    if key.type == CKK_RSA:
-        return next((strength for size, strength in _RSA if key.bits >= size), 0)
+    if key.type in _STRENGTHS:
+        known = _STRENGTHS[key.type]
+        return next((strength for size, strength in known if key.bits >= size), 0)
     bits = (key.bits + 1) // 2 if key.type in _CURVES else key.bits
     return min(bits, _STRONGEST)
 

@@ -31,6 +31,7 @@ from pypkcs11.standard.constants import (
     CKR_KEY_NOT_WRAPPABLE,
     CKR_KEY_UNEXTRACTABLE,
     CKR_MECHANISM_INVALID,
+    CKR_PARAMETER_SET_NOT_SUPPORTED,
     CKR_TEMPLATE_INCOMPLETE,
     CKR_TEMPLATE_INCONSISTENT,
     CKR_USER_NOT_LOGGED_IN,
@@ -141,8 +142,9 @@ def unwrap_key(
 def _private(attributes: Attributes, octets: bytes) -> Computed:
     """What a PrivateKeyInfo contributes to a private key.
 
-    :raises CryptokiError: CKR_WRAPPED_KEY_INVALID, CKR_CURVE_NOT_SUPPORTED, and
-        CKR_TEMPLATE_INCONSISTENT for another CKA_PUBLIC_KEY_INFO than the key's.
+    :raises CryptokiError: CKR_WRAPPED_KEY_INVALID, CKR_CURVE_NOT_SUPPORTED,
+        CKR_PARAMETER_SET_NOT_SUPPORTED, and CKR_TEMPLATE_INCONSISTENT for another
+        CKA_PUBLIC_KEY_INFO than the key's.
     """
     kind = {type: attributes[type] for type in (CKA_CLASS, CKA_KEY_TYPE)}
     restore = key_type_of(attributes).restore.get(CKO_PRIVATE_KEY)
@@ -152,7 +154,7 @@ def _private(attributes: Attributes, octets: bytes) -> Computed:
         found = restore(octets)
         found = {**found, **complete_key({**kind, **found})}
     except CryptokiError as error:
-        if error.rv == CKR_CURVE_NOT_SUPPORTED:
+        if error.rv in (CKR_CURVE_NOT_SUPPORTED, CKR_PARAMETER_SET_NOT_SUPPORTED):
             raise
         raise CryptokiError(CKR_WRAPPED_KEY_INVALID, error.reason) from None
     if attributes.get(CKA_PUBLIC_KEY_INFO) not in (None, b"", found[CKA_PUBLIC_KEY_INFO]):

@@ -1,18 +1,27 @@
 """Elliptic curve Diffie-Hellman (PKCS #11 v3.2, sections 6.3.17 and 6.3.18).
 
+Derivation, and encapsulation: the ciphertext is the public key of a pair made for the purpose.
+
 The cofactor of every short Weierstrass curve that is supported is 1, so that derivation with the
 cofactor is derivation without it. The curves of RFC 7748 have it in their private keys.
 """
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric.ec import ECDH, EllipticCurvePublicKey
+from functools import partial
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDH,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
 
 from pypkcs11.mechanisms import curves, ec_keys, montgomery
 from pypkcs11.mechanisms.derivation import too_long
-from pypkcs11.mechanisms.kdf import KDFS
+from pypkcs11.mechanisms.kdf import KDFS, Kdf
 from pypkcs11.mechanisms.parameters import Ecdh
-from pypkcs11.mechanisms.registry import Key, Mechanism
+from pypkcs11.mechanisms.registry import Encapsulation, Key, Mechanism
 from pypkcs11.standard.constants import (
     CKD_NULL,
     CKK_EC,
@@ -21,6 +30,8 @@ from pypkcs11.standard.constants import (
     CKM_ECDH1_DERIVE,
     CKR_MECHANISM_PARAM_INVALID,
     CKR_TEMPLATE_INCOMPLETE,
+    CKR_WRAPPED_KEY_INVALID,
+    CKR_WRAPPED_KEY_LEN_RANGE,
 )
 from pypkcs11.standard.errors import CryptokiError
 
@@ -35,9 +46,7 @@ def derive(key: Key, parameter: Ecdh, length: int | None, second: Key | None) ->
         octets than the bare secret has, CKR_TEMPLATE_INCOMPLETE without a length where the
         function could give any.
     """
-    function = KDFS.get(parameter.kdf)
-    if function is None and (parameter.kdf != CKD_NULL or parameter.shared):
-        raise _bad("no such key derivation function, or data for none")
+    function = _function(parameter)
     if function is not None and length is None:
         raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "how long the key shall be")
     try:
@@ -51,6 +60,76 @@ def derive(key: Key, parameter: Ecdh, length: int | None, second: Key | None) ->
     if length > len(secret):
         raise too_long(length, len(secret))
     return secret[len(secret) - length :]
+
+
+def _function(parameter: Ecdh) -> Kdf | None:
+    function = KDFS.get(parameter.kdf)
+    if function is None and (parameter.kdf != CKD_NULL or parameter.shared):
+        raise _bad("no such key derivation function, or data for none")
+    return function
+
+
+def encapsulate(key: Key, parameter: Ecdh) -> Encapsulation:
+    """What is derived with a new private key; its public key is the ciphertext.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID as for :func:`derive`, or if the parameter
+        has a public key.
+    """
+    _check_encapsulation(parameter)
+    return Encapsulation(_lengths(key)[0], partial(_encapsulate, key, parameter))
+
+
+def _encapsulate(key: Key, parameter: Ecdh, length: int | None) -> tuple[bytes, bytes]:
+    if key.type == CKK_EC:
+        private: Any = generate_private_key(key.value.curve)
+    else:
+        private = montgomery.generate(key)
+    own, other = _public_octets(key, private.public_key()), _public_octets(key, key.value)
+    secret = derive(
+        Key(key.type, key.bits, private), parameter._replace(public=other), length, None
+    )
+    return secret, own
+
+
+def decapsulate(key: Key, parameter: Ecdh, ciphertext: bytes, length: int | None) -> bytes:
+    """What is derived with the public key that is the ciphertext.
+
+    :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE, CKR_WRAPPED_KEY_INVALID, and as
+        :func:`encapsulate`.
+    """
+    _check_encapsulation(parameter)
+    if len(ciphertext) not in _lengths(key):
+        raise CryptokiError(CKR_WRAPPED_KEY_LEN_RANGE, "no public key of the curve is as long")
+    try:
+        return derive(key, parameter._replace(public=ciphertext), length, None)
+    except CryptokiError as error:
+        if error.rv != CKR_MECHANISM_PARAM_INVALID:
+            raise
+        raise CryptokiError(CKR_WRAPPED_KEY_INVALID, "not a public key of the curve") from None
+
+
+def _check_encapsulation(parameter: Ecdh) -> None:
+    _function(parameter)
+    if parameter.public:
+        raise _bad("encapsulation takes no public data")
+
+
+def _lengths(key: Key) -> tuple[int, ...]:
+    """Octets of a public key as it is sent, and of the compressed one."""
+    octets = (key.bits + 7) // 8
+    return (1 + 2 * octets, 1 + octets) if key.type == CKK_EC else (octets,)
+
+
+def _public_octets(key: Key, public: Any) -> bytes:
+    """A public key as derivation takes it; a point is uncompressed."""
+    if key.type != CKK_EC:
+        raw: bytes = public.public_bytes_raw()
+        return raw
+    octets = (key.bits + 7) // 8
+    numbers = public.public_numbers()
+    x: bytes = numbers.x.to_bytes(octets, "big")
+    y: bytes = numbers.y.to_bytes(octets, "big")
+    return b"\4" + x + y
 
 
 def _weierstrass(key: Key, public: bytes) -> bytes:
@@ -80,6 +159,8 @@ MECHANISMS = (
         parameter=Ecdh,
         extra_flags=curves.FLAGS,
         derive=derive,
+        encapsulate=encapsulate,
+        decapsulate=decapsulate,
     ),
     Mechanism(
         type=CKM_ECDH1_COFACTOR_DERIVE,
@@ -88,5 +169,7 @@ MECHANISMS = (
         parameter=Ecdh,
         extra_flags=curves.FLAGS,
         derive=derive,
+        encapsulate=encapsulate,
+        decapsulate=decapsulate,
     ),
 )

@@ -5,6 +5,8 @@ What is done with these keys is in ``ecdh``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pypkcs11.mechanisms.curves import Curve
 from pypkcs11.mechanisms.octet_keys import FLAGS, SIZES, Kind, OctetKeys
 from pypkcs11.mechanisms.registry import Key, Mechanism
@@ -29,6 +31,11 @@ def exchange(key: Key, public: bytes) -> bytes:
     other = _KEYS.public_key(_KEYS.by_bits[key.bits], public)
     secret: bytes = key.value.exchange(other)
     return secret
+
+
+def generate(key: Key) -> Any:
+    """A new private key on the curve of another."""
+    return _KEYS.by_bits[key.bits].kind.private().generate()
 
 
 MECHANISMS = (

@@ -62,6 +62,26 @@ class Eddsa(NamedTuple):
     context: bytes
 
 
+class SignContext(NamedTuple):
+    """CK_SIGN_ADDITIONAL_CONTEXT: whether to hedge (CKH_), and the context (0 to 255 octets)."""
+
+    hedge: int
+    context: bytes
+
+
+class HashSignContext(NamedTuple):
+    """CK_HASH_SIGN_ADDITIONAL_CONTEXT: the same, and the digest (CKM_) that the caller has made."""
+
+    hedge: int
+    context: bytes
+    hash: int
+
+    @property
+    def sign_context(self) -> SignContext:
+        """What it has in common with the other."""
+        return SignContext(self.hedge, self.context)
+
+
 class RsaAesWrap(NamedTuple):
     """CK_RSA_AES_KEY_WRAP_PARAMS: the temporary AES key's size in bits, and how it is wrapped."""
 

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pypkcs11.mechanisms.operation import Cipher, Digest, Signature, Verification
 from pypkcs11.standard.constants import (
+    CKF_DECAPSULATE,
     CKF_DECRYPT,
     CKF_DERIVE,
     CKF_DIGEST,
+    CKF_ENCAPSULATE,
     CKF_ENCRYPT,
     CKF_GENERATE,
     CKF_GENERATE_KEY_PAIR,
@@ -117,6 +119,18 @@ class Derived(NamedTuple):
 A_KEY = Derived()
 
 
+class Encapsulation(NamedTuple):
+    """The encapsulation of a new secret.
+
+    :param length: of the ciphertext, in octets.
+    :param run: from the octets wanted of the secret (None for as many as it has by nature) to the
+        secret and the ciphertext.
+    """
+
+    length: int
+    run: Callable[[int | None], tuple[bytes, bytes]]
+
+
 class Mechanism(NamedTuple):
     """One mechanism: which functions it serves, with which keys and parameter.
 
@@ -134,6 +148,9 @@ class Mechanism(NamedTuple):
     :param unwrap: the way back, to the key's octets and what was filled up (see ``payload``).
     :param derive: from the base key, a parameter, the octets wanted (None for as many as the
         mechanism gives by nature) and the second base key, if any, to that many octets.
+    :param encapsulate: from the public key and a parameter to an :class:`Encapsulation`.
+    :param decapsulate: from the private key, a parameter, the ciphertext and the octets wanted
+        (None as before) to the secret.
     """
 
     type: int
@@ -155,6 +172,8 @@ class Mechanism(NamedTuple):
     payload: Payload = SECRETS
     derive: Callable[[Key, Any, int | None, Key | None], bytes] | None = None
     derived: Derived = A_KEY
+    encapsulate: Callable[[Key, Any], Encapsulation] | None = None
+    decapsulate: Callable[[Key, Any, bytes, int | None], bytes] | None = None
 
     @property
     def flags(self) -> int:
@@ -175,4 +194,6 @@ _FLAGS = {
     "wrap": CKF_WRAP,
     "unwrap": CKF_UNWRAP,
     "derive": CKF_DERIVE,
+    "encapsulate": CKF_ENCAPSULATE,
+    "decapsulate": CKF_DECAPSULATE,
 }

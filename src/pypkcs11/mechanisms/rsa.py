@@ -10,6 +10,7 @@ from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
 from pypkcs11.mechanisms.parameters import RsaAesWrap, RsaOaep, RsaPss
 from pypkcs11.mechanisms.registry import ALL_KEYS, Mechanism, Payload
+from pypkcs11.mechanisms.rsa_encapsulation import decapsulate_by, encapsulate_by
 from pypkcs11.standard.constants import (
     CKK_RSA,
     CKM_MD5,
@@ -106,6 +107,8 @@ MECHANISMS = (
         decrypt=schemes.pkcs1_decrypt,
         wrap=partial(wrap_by, schemes.pkcs1_encrypt),
         unwrap=partial(unwrap_by, schemes.pkcs1_decrypt),
+        encapsulate=partial(encapsulate_by, schemes.pkcs1_encrypt),
+        decapsulate=partial(decapsulate_by, schemes.pkcs1_decrypt),
     ),
     Mechanism(
         type=CKM_RSA_PKCS_PSS,
@@ -125,6 +128,8 @@ MECHANISMS = (
         wrap=partial(wrap_by, schemes.oaep_encrypt),
         unwrap=partial(unwrap_by, schemes.oaep_decrypt),
         payload=Payload(authentic=True),
+        encapsulate=partial(encapsulate_by, schemes.oaep_encrypt),
+        decapsulate=partial(decapsulate_by, schemes.oaep_decrypt),
     ),
     Mechanism(
         type=CKM_RSA_AES_KEY_WRAP,

@@ -8,7 +8,10 @@ from pathlib import Path
 
 _PROGRAM = """
 import sys
-import pypkcs11.mechanisms.table
+from pypkcs11.mechanisms.table import mechanisms
+from pypkcs11.standard.constants import *
+# What is imported with the first key of a kind.
+mechanisms()[CKM_ML_DSA_KEY_PAIR_GEN].generate_pair(None, {CKA_PARAMETER_SET: CKP_ML_DSA_44}, {})
 with open("/proc/self/maps", encoding="utf-8") as maps:
     print(*{line.split()[-1] for line in maps if "libcrypto" in line or "libssl" in line})
 print(*{"hashlib", "_hashlib", "hmac", "ssl", "secrets", "cryptography.x509"} & set(sys.modules))
