@@ -105,11 +105,15 @@ def C_DeriveKey(
     count: int,
     handle: CData,
 ) -> int:
-    """Derive a key from another."""
+    """Derive a key from another. Some mechanisms return all handles through their parameter."""
     session = host.session(session_handle)
-    require(mechanism, handle)
+    require(mechanism)
     row = host.library().mechanism(mechanism.mechanism)
+    if row.derived.by_handle:
+        require(handle)
     parameter = parameters.read(mechanism, row)
     given = templates.read(template, count)
-    handle[0] = derivation.derive_key(session, row, parameter, base_key, given).handle
+    obj = derivation.derive_key(session, row, parameter, base_key, given)
+    if obj is not None:
+        handle[0] = obj.handle
     return CKR_OK

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pypkcs11.core.completion import complete
 from pypkcs11.core.objects import Object
 from pypkcs11.core.policy import policy_of
+from pypkcs11.core.secret_lengths import secret_length
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, build, copied, finish, modified, split
 from pypkcs11.mechanisms.reading import check_public_key_info
@@ -25,6 +26,7 @@ from pypkcs11.standard.constants import (
     CKR_FUNCTION_FAILED,
     CKR_INFORMATION_SENSITIVE,
     CKR_MECHANISM_INVALID,
+    CKR_TEMPLATE_INCOMPLETE,
     CKR_USER_NOT_LOGGED_IN,
 )
 from pypkcs11.standard.errors import CryptokiError
@@ -117,7 +119,17 @@ def generate_key(session: Session, row: Mechanism, parameter: Any, template: Tem
     """
     if row.generate is None:
         raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism does not generate a key")
-    attributes = new_attributes(session, template, Origin.GENERATE, _implied(row, CKO_SECRET_KEY))
+    given = {**_implied(row, CKO_SECRET_KEY), **row.given}
+    if not row.key_types:
+        template = _of_any_type(template)
+    attributes = new_attributes(
+        session,
+        template,
+        Origin.GENERATE,
+        given,
+        row.defaults,
+        known=row.chosen,
+    )
     check_access(session, attributes)
     attributes.update(row.generate(parameter, attributes))
     finish(attributes, Origin.GENERATE, row.type)
@@ -185,14 +197,34 @@ def _size(value: Value) -> int:
 
 
 def _implied(row: Mechanism, object_class: int) -> dict[int, Value]:
+    if not row.key_types:  # a mechanism for any type: the template says which
+        return {CKA_CLASS: object_class}
     return {CKA_CLASS: object_class, CKA_KEY_TYPE: row.key_types[0]}
 
 
+def _of_any_type(template: Template) -> Template:
+    """The template of a key whose type the mechanism leaves open, held against that type."""
+    key_type = dict(template).get(CKA_KEY_TYPE)
+    if key_type is None:
+        raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "CKA_KEY_TYPE is missing")
+    kind = {CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: key_type}
+    return secret_length(kind, template)[1]
+
+
 def new_attributes(
-    session: Session, template: Template, origin: Origin, given: Attributes | None = None
+    session: Session,
+    template: Template,
+    origin: Origin,
+    given: Attributes | None = None,
+    defaults: Attributes | None = None,
+    *,
+    known: bool = False,
 ) -> dict[int, Value]:
     """The attributes of an object to be, but for what it contributes itself.
 
+    :param given: what the call determines, which the template may only repeat.
+    :param defaults: what the call determines where the template is silent.
+    :param known: whether the caller knows the key, as one does that is created.
     :raises CryptokiError: as :func:`~pypkcs11.core.templates.build`, and what the policy refuses.
     """
     token = session.token
@@ -203,7 +235,10 @@ def new_attributes(
         private=token.user_logged_in,
         so=token.so_logged_in,
     )
-    policy_of(token.config).new(origin, {type for type, _ in template}, attributes)
+    asked = {type for type, _ in template}
+    if defaults:
+        attributes.update((type, defaults[type]) for type in defaults.keys() - asked)
+    policy_of(token.config).new(Origin.CREATE if known else origin, asked, attributes)
     return attributes
 
 

@@ -48,7 +48,7 @@ class Function:
     """A cryptographic function: its field in a mechanism's row, and the keys that may do it.
 
     :param name: the field of :class:`~pypkcs11.mechanisms.registry.Mechanism`.
-    :param usage: the attribute that must be true on the key.
+    :param usage: the attribute that must be true on the key; 0 for none.
     :param classes: the object classes of the keys.
     :param wrong_handle: the code for a handle that is no key's.
     :param wrong_type: the code for a key that the mechanism does not take.
@@ -85,6 +85,9 @@ VERIFY: Final = Function("verify", CKA_VERIFY, frozenset({CKO_PUBLIC_KEY, CKO_SE
 #: Verification of a signature that is given at the beginning (C_VerifySignatureInit).
 VERIFY_SIGNATURE: Final = Function("verify", CKA_VERIFY, VERIFY.classes)
 DERIVE: Final = Function("derive", CKA_DERIVE, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
+DERIVE_MANY: Final = Function("derive_many", CKA_DERIVE, DERIVE.classes)
+#: A public key from a private one: whatever else that may do (section 6.43.9).
+PUBLISH: Final = Function("derive_many", 0, frozenset({CKO_PRIVATE_KEY}))
 WRAP: Final = Function(
     "wrap",
     CKA_WRAP,
@@ -161,7 +164,7 @@ def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
         if CKA_KEY_TYPE not in attributes:
             raise CryptokiError(function.wrong_handle, "not a key")
         raise CryptokiError(function.wrong_type, "not a key for this mechanism")
-    if not attributes.get(function.usage):
+    if function.usage and not attributes.get(function.usage):
         raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, f"the key may not {function.name}")
     allowed = attributes.get(CKA_ALLOWED_MECHANISMS)
     if allowed and row.type not in allowed:  # type: ignore[operator]

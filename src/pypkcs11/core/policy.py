@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pypkcs11.core.templates import Origin
 from pypkcs11.mechanisms.parameters import RsaAesWrap
 from pypkcs11.mechanisms.registry import Key, Mechanism
+from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_DECAPSULATE,
@@ -22,6 +23,7 @@ from pypkcs11.standard.constants import (
     CKA_ENCAPSULATE,
     CKA_ENCRYPT,
     CKA_EXTRACTABLE,
+    CKA_KEY_GEN_MECHANISM,
     CKA_LOCAL,
     CKA_SENSITIVE,
     CKA_SIGN,
@@ -44,7 +46,9 @@ from pypkcs11.standard.constants import (
     CKO_SECRET_KEY,
     CKR_ATTRIBUTE_READ_ONLY,
     CKR_KEY_FUNCTION_NOT_PERMITTED,
+    CKR_KEY_INDIGESTIBLE,
     CKR_KEY_NOT_WRAPPABLE,
+    CKR_KEY_SIZE_RANGE,
     CKR_MECHANISM_INVALID,
     CKR_TEMPLATE_INCONSISTENT,
     CKR_WRAPPING_KEY_SIZE_RANGE,
@@ -93,12 +97,18 @@ class Policy:
     def decapsulate(self, private: Attributes, template: Template) -> None:
         """A key is to be decapsulated with a private key, with the caller's template."""
 
-    def derive(self, row: Mechanism, bases: Sequence[Attributes]) -> bool:
+    def derive(self, row: Mechanism, parameter: Any, bases: Sequence[Attributes]) -> bool:
         """A key is to be derived.
 
         :return: whether it is sensitive if one of its base keys is, and unextractable likewise.
         """
-        return row.derived.transparent
+        return row.derived.transparent or row.derived.inherits.bound
+
+    def derived(self, bases: Sequence[Attributes], secret: bytes) -> None:
+        """A secret key has been derived, and is to be made."""
+
+    def digest(self, attributes: Attributes) -> None:
+        """A secret key is to be digested."""
 
 
 # -- strict -----------------------------------------------------------------------------------
@@ -108,6 +118,10 @@ _SIGNATURE: Final = frozenset({CKA_SIGN, CKA_VERIFY, CKA_SIGN_RECOVER, CKA_VERIF
 _MANAGEMENT: Final = frozenset({CKA_WRAP, CKA_UNWRAP})
 _DERIVATION: Final = frozenset({CKA_DERIVE})
 _ENCAPSULATION: Final = frozenset({CKA_ENCAPSULATE, CKA_DECAPSULATE})
+
+#: Octets of the shortest key that is derived from a hidden one. By keys of one octet, two and so
+#: on, each found by trying, a long one could be found (112 bits: NIST SP 800-131A, section 2).
+_SHORTEST: Final = 14
 
 #: What a key can be for. A key has one role.
 _ROLES: Final = (_ENCRYPTION, _SIGNATURE, _MANAGEMENT, _DERIVATION, _ENCAPSULATION)
@@ -185,13 +199,28 @@ class Strict(Policy):
         if not _usages(dict(template)) <= given:
             raise _inconsistent("CKA_DECAPSULATE_TEMPLATE does not give this role")
 
-    def derive(self, row: Mechanism, bases: Sequence[Attributes]) -> bool:
+    def derive(self, row: Mechanism, parameter: Any, bases: Sequence[Attributes]) -> bool:
+        derived = row.derived
+        if derived.object_class == CKO_PUBLIC_KEY:
+            return False
         if any(_roles(base) != {_DERIVATION} for base in bases):
             raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, "the key has other roles")
-        known = row.derived.transparent or row.derived.object_class not in _KEYS
+        known = (
+            derived.transparent
+            or derived.object_class not in _KEYS
+            or (derived.reveals is not None and derived.reveals(parameter))
+        )
         if known and any(map(_is_secret, bases)):
             raise CryptokiError(CKR_MECHANISM_INVALID, "its result would tell of a secret base key")
         return True
+
+    def derived(self, bases: Sequence[Attributes], secret: bytes) -> None:
+        if len(secret) < _SHORTEST and any(map(_is_secret, bases)):
+            raise CryptokiError(CKR_KEY_SIZE_RANGE, "a key that could be found by trying")
+
+    def digest(self, attributes: Attributes) -> None:
+        if _is_secret(attributes):
+            raise CryptokiError(CKR_KEY_INDIGESTIBLE, "the digest may be the value of another key")
 
 
 def _roles(attributes: Attributes) -> set[frozenset[int]]:
@@ -220,7 +249,7 @@ def _check_manager(row: Mechanism, attributes: Attributes) -> None:
     if (
         _roles(attributes) != {_MANAGEMENT}
         or attributes.get(CKA_EXTRACTABLE)
-        or not (attributes.get(CKA_LOCAL) or attributes.get(CKA_TRUSTED))
+        or not (_is_own(attributes) or attributes.get(CKA_TRUSTED))
     ):
         raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, "not made to wrap and unwrap only")
 
@@ -229,6 +258,12 @@ def _check_encapsulator(attributes: Attributes) -> None:
     """Whether a key may encapsulate or decapsulate; one made before strictness, too."""
     if _roles(attributes) != {_ENCAPSULATION}:
         raise CryptokiError(CKR_KEY_FUNCTION_NOT_PERMITTED, "the key has other roles")
+
+
+def _is_own(attributes: Attributes) -> bool:
+    """Whether the token generated the key, and not out of a password that somebody knows."""
+    row = mechanisms().get(attributes.get(CKA_KEY_GEN_MECHANISM))  # type: ignore[arg-type]
+    return bool(attributes.get(CKA_LOCAL)) and not (row is not None and row.chosen)
 
 
 def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:

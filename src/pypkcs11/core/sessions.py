@@ -14,6 +14,7 @@ from pypkcs11.core.operations import (
     digestible,
     needs_own_login,
 )
+from pypkcs11.core.policy import policy_of
 from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
     CKR_KEY_HANDLE_INVALID,
@@ -142,6 +143,7 @@ class Session:
             obj = token.object(key_handle, CKR_KEY_HANDLE_INVALID)
             login = token.login if obj.private else active.login
             value = digestible(active.row, obj)
+            policy_of(token.config).digest(obj.attributes)
         except CryptokiError:
             self.keep(DIGEST, active)
             raise

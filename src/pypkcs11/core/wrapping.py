@@ -56,7 +56,7 @@ def acting_key(
         raise CryptokiError(CKR_MECHANISM_INVALID, f"the mechanism does not {function}")
     obj = session.token.object(handle, function.wrong_handle)
     key = check_key(function, row, obj)
-    if needs_own_login(obj):
+    if function.usage and needs_own_login(obj):
         raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "the key asks for the PIN at each use")
     return obj, key
 

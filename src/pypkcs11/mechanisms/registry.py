@@ -6,7 +6,7 @@ class it makes, cost more start-up time than all of the tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,7 +27,7 @@ from pypkcs11.standard.constants import (
     CKO_PRIVATE_KEY,
     CKO_SECRET_KEY,
 )
-from pypkcs11.standard.values import Attributes, Value
+from pypkcs11.standard.values import Attributes, Template, Value
 
 BITS = 1
 BYTES = 8
@@ -73,7 +73,8 @@ class KeyType(NamedTuple):
     ``export[class]`` writes a key as it is wrapped (its value, or a PrivateKeyInfo), and
     ``restore[class]`` gives the attributes that are in such octets (CKR_WRAPPED_KEY_INVALID); what
     they are worth ``complete`` says. ``lengths`` are the octets that a secret key may have; none
-    for any number.
+    for any number. ``public`` gives, of a private key, the attributes with which its public key
+    would be created.
     """
 
     type: int
@@ -82,6 +83,7 @@ class KeyType(NamedTuple):
     export: Mapping[int, Callable[[Attributes], bytes]] = _NONE
     restore: Mapping[int, Callable[[bytes], Computed]] = _NONE
     lengths: frozenset[int] = frozenset()
+    public: Callable[[Key], Computed] | None = None
 
 
 class Payload(NamedTuple):
@@ -102,18 +104,83 @@ SECRETS = Payload()
 ALL_KEYS = frozenset({CKO_SECRET_KEY, CKO_PRIVATE_KEY})
 
 
+class Inheritance(NamedTuple):
+    """What the base key's CKA_SENSITIVE and CKA_EXTRACTABLE mean for a derived key's.
+
+    :param bound: whether it is sensitive if one of its base keys is, and unextractable likewise.
+    :param default: whether it has the base key's values where the template is silent.
+    :param equal: whether it has the base key's values, which the template may only repeat.
+    :param any_base: whether it was always sensitive, or never extractable, if one of several base
+        keys was, instead of all of them.
+    """
+
+    bound: bool = False
+    default: bool = False
+    equal: bool = False
+    any_base: bool = False
+
+
+FREE = Inheritance()
+BOUND = Inheritance(bound=True)
+
+
+class Wanted(NamedTuple):
+    """One of the objects that a derivation is to make.
+
+    :param template: of the object.
+    :param given: what the mechanism determines; a template that says otherwise is inconsistent.
+    :param defaults: what the mechanism determines where the template is silent.
+    :param length: of the secret in octets, if the mechanism determines it.
+    """
+
+    template: Template
+    given: Attributes = _NONE
+    defaults: Attributes = _NONE
+    length: int | None = None
+
+
+class Material(NamedTuple):
+    """What a derivation gives that makes several objects, or one that is no secret key.
+
+    :param values: what it contributes to the attributes of each object.
+    :param returned: what goes back to the caller beside handles: IVs, a version.
+    """
+
+    values: Sequence[Computed]
+    returned: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Material of {len(self.values)}>"
+
+
 class Derived(NamedTuple):
     """What a mechanism derives.
 
-    :param object_class: of the new object.
+    :param object_class: of the new object, or objects.
     :param transparent: whether the base key can be computed from enough of what is derived. By the
         standard, such keys are sensitive and unextractable when one of their base keys is.
     :param second_key: gives the handle of the second base key that a parameter names, if any.
+    :param inherits: what else a derived key has of its base key; transparent ones are bound.
+    :param other_keys: gives the handles of all further base keys, where there can be several.
+    :param plan: from a parameter and the caller's template to what is wanted, None standing for an
+        object that this time is not; without it, one object of the caller's template.
+    :param by_handle: whether C_DeriveKey itself returns a handle, that of the first object.
+    :param gives_back: whether the parameter has a ``give_back``, which is called with all handles
+        and with what else is returned.
+    :param reveals: whether, with this parameter, the caller is told octets of a secret.
+    :param blame: is told which object of the plan could not be made.
     """
 
     object_class: int = CKO_SECRET_KEY
     transparent: bool = False
     second_key: Callable[[Any], int | None] | None = None
+    inherits: Inheritance = FREE
+    other_keys: Callable[[Any], Sequence[int]] | None = None
+    plan: Callable[[Any, Template], Sequence[Wanted | None]] | None = None
+    by_handle: bool = True
+    gives_back: bool = False
+    reveals: Callable[[Any], bool] | None = None
+    blame: Callable[[Any, int], None] | None = None
 
 
 A_KEY = Derived()
@@ -141,6 +208,8 @@ class Mechanism(NamedTuple):
     :param parameter: the class in :mod:`pypkcs11.mechanisms.parameters`, or None for none.
     :param parameter_optional: whether a caller may leave the parameter out (None is passed on).
     :param extra_flags: CKF_EC_ and the like.
+    :param given: attributes that a generated key has, which the template may only repeat.
+    :param defaults: those that it has where the template is silent.
     :param generate: from a parameter and the template's attributes to the new key's.
     :param generate_pair: the same for a key pair: (parameter, public, private) templates'
         attributes to the new public and private keys' attributes.
@@ -151,6 +220,9 @@ class Mechanism(NamedTuple):
     :param encapsulate: from the public key and a parameter to an :class:`Encapsulation`.
     :param decapsulate: from the private key, a parameter, the ciphertext and the octets wanted
         (None as before) to the secret.
+    :param derive_many: the same for what is not just one secret: from the base key, a parameter,
+        the octets of each object in the plan and the other base keys.
+    :param chosen: whether who generates a key knows it, since it is made of a password.
     """
 
     type: int
@@ -174,6 +246,10 @@ class Mechanism(NamedTuple):
     derived: Derived = A_KEY
     encapsulate: Callable[[Key, Any], Encapsulation] | None = None
     decapsulate: Callable[[Key, Any, bytes, int | None], bytes] | None = None
+    derive_many: Callable[[Key, Any, Sequence[int | None], Sequence[Key]], Material] | None = None
+    chosen: bool = False
+    given: Attributes = _NONE
+    defaults: Attributes = _NONE
 
     @property
     def flags(self) -> int:
@@ -196,4 +272,5 @@ _FLAGS = {
     "derive": CKF_DERIVE,
     "encapsulate": CKF_ENCAPSULATE,
     "decapsulate": CKF_DECAPSULATE,
+    "derive_many": CKF_DERIVE,
 }

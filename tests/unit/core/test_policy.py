@@ -71,8 +71,8 @@ def test_the_default_permits_and_changes_nothing() -> None:
     policy.unwrap(row, attributes, [(c.CKA_SIGN, True)])
     policy.check_strength(Key(c.CKK_AES, 128, b""), None, Key(c.CKK_AES, 256, b""))
     assert attributes == before
-    assert policy.derive(MECHANISMS[c.CKM_EXTRACT_KEY_FROM_KEY], [attributes]) is True
-    assert policy.derive(MECHANISMS[c.CKM_ECDH1_DERIVE], [attributes]) is False
+    assert policy.derive(MECHANISMS[c.CKM_EXTRACT_KEY_FROM_KEY], None, [attributes]) is True
+    assert policy.derive(MECHANISMS[c.CKM_ECDH1_DERIVE], None, [attributes]) is False
 
 
 def test_it_is_configured() -> None:
