@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pypkcs11.abi import kdf_parameters
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.structures import (
     MOST,
@@ -151,4 +152,5 @@ _READERS: Final[dict[type, Reader]] = {
         CbcEncryptData, "CK_AES_CBC_ENCRYPT_DATA_PARAMS", inline("iv"), octets("pData", "length")
     ),
     Hkdf: _read_hkdf,
+    **kdf_parameters.READERS,
 }

@@ -132,6 +132,13 @@ def _private_attributes(
     }
 
 
+def public_of(key: Key) -> Computed:
+    """The attributes of a private key's public key."""
+    public = key.value.public_key()
+    (curve,) = (curve for curve in curves.WEIERSTRASS if curve.kind.name == public.curve.name)
+    return _public_attributes(curve, public)
+
+
 def export_private(attributes: Attributes) -> bytes:
     """A PrivateKeyInfo with an ECPrivateKey in it, without the fields that the standard leaves out.
 
@@ -171,5 +178,6 @@ KEY_TYPES = (
         complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
         export={CKO_PRIVATE_KEY: export_private},
         restore={CKO_PRIVATE_KEY: restore_private},
+        public=public_of,
     ),
 )

@@ -76,6 +76,7 @@ class OctetKeys:
                 },
                 export={CKO_PRIVATE_KEY: pkcs8.export_octets},
                 restore={CKO_PRIVATE_KEY: pkcs8.restore_octets},
+                public=self._public_of,
             ),
         )
 
@@ -119,6 +120,10 @@ class OctetKeys:
     def _load_private(self, attributes: Attributes) -> Key:
         curve = self._curve(attributes)
         return Key(self._type, curve.bits, self._private_key(curve, attributes))
+
+    def _public_of(self, key: Key) -> Computed:
+        """The attributes of a private key's public key."""
+        return _public_attributes(self.by_bits[key.bits], key.value.public_key())
 
     def _complete_public(self, attributes: Attributes) -> Computed:
         """The curve and the point in their one form, and the key info."""

@@ -9,7 +9,14 @@ is three times as fast to make as a frozen data class.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from pypkcs11.standard.values import Template
+
+#: What writes into the caller's parameter: it takes the handles of the objects that were made (0
+#: for one that was not), and what else the mechanism returns.
+GiveBack: TypeAlias = Callable[[Sequence[int], Any], None]
 
 
 class Octets(NamedTuple):
@@ -132,3 +139,142 @@ class Hkdf(NamedTuple):
     salt: bytes
     salt_key: int
     info: bytes
+
+
+class PrfData(NamedTuple):
+    """CK_PRF_DATA_PARAM: a piece of what goes into the PRF, by its CK_SP800_108_ type.
+
+    ``data`` are a byte array's octets; ``handle`` is a key's. A number (counter or length) has its
+    ``width`` in bits, 0 for none given, its order of octets, and a length its ``method``.
+    """
+
+    type: int
+    data: bytes = b""
+    handle: int = 0
+    width: int = 0
+    little_endian: bool = False
+    method: int = 0
+
+
+class Sp800Kdf(NamedTuple):
+    """CK_SP800_108_KDF_PARAMS, and with an ``iv`` CK_SP800_108_FEEDBACK_KDF_PARAMS.
+
+    ``more`` are the templates of the keys beyond the first; ``blame`` takes the number of the key
+    that could not be made.
+    """
+
+    prf: int
+    data: tuple[PrfData, ...]
+    iv: bytes
+    more: tuple[Template, ...]
+    give_back: GiveBack
+    blame: Callable[[int], None]
+
+
+class Sp800FeedbackKdf(Sp800Kdf):
+    """CK_SP800_108_FEEDBACK_KDF_PARAMS."""
+
+    __slots__ = ()
+
+
+class Pbkdf2(NamedTuple):
+    """CK_PKCS5_PBKD2_PARAMS2: salt, iterations, PRF (CKP_PKCS5_PBKD2_) and password."""
+
+    salt: bytes
+    iterations: int
+    prf: int
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"<Pbkdf2 prf={self.prf} iterations={self.iterations}>"
+
+
+class Version(NamedTuple):
+    """CK_VERSION: that of TLS, which a pre-master secret begins with."""
+
+    major: int
+    minor: int
+
+
+class TlsMaster(NamedTuple):
+    """CK_TLS12_MASTER_KEY_DERIVE_PARAMS: the PRF's digest (CKM_) and both randoms.
+
+    ``wants_version`` says that ``give_back`` takes the two octets of a version.
+    """
+
+    prf: int
+    client: bytes
+    server: bytes
+    wants_version: bool
+    give_back: GiveBack
+
+    @property
+    def seed(self) -> bytes:
+        """What the PRF gets beside its label."""
+        return self.client + self.server
+
+
+class OldTlsMaster(TlsMaster):
+    """CK_SSL3_MASTER_KEY_DERIVE_PARAMS, whose PRF is that of TLS 1.0."""
+
+    __slots__ = ()
+
+
+class TlsExtendedMaster(NamedTuple):
+    """CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS: as :class:`TlsMaster`, with a session hash."""
+
+    prf: int
+    seed: bytes
+    wants_version: bool
+    give_back: GiveBack
+
+
+class TlsKeys(NamedTuple):
+    """CK_TLS12_KEY_MAT_PARAMS: sizes in bits, both randoms and the PRF's digest (CKM_).
+
+    ``give_back`` takes four handles (MAC keys of client and server, then their keys) and two IVs,
+    if there is ``room_for_ivs``.
+    """
+
+    mac_bits: int
+    key_bits: int
+    iv_bits: int
+    export: bool
+    client: bytes
+    server: bytes
+    prf: int
+    room_for_ivs: bool
+    give_back: GiveBack
+
+
+class OldTlsKeys(TlsKeys):
+    """CK_SSL3_KEY_MAT_PARAMS, whose PRF is that of TLS 1.0."""
+
+    __slots__ = ()
+
+
+class TlsKdf(NamedTuple):
+    """CK_TLS_KDF_PARAMS: PRF (CKM_), label, both randoms; a context of None is none at all."""
+
+    prf: int
+    label: bytes
+    client: bytes
+    server: bytes
+    context: bytes | None
+
+
+class TlsPrf(NamedTuple):
+    """CK_TLS_PRF_PARAMS: ``give_back`` takes the ``length`` octets that are asked for."""
+
+    seed: bytes
+    label: bytes
+    length: int
+    give_back: GiveBack
+
+
+class TlsMac(NamedTuple):
+    """CK_TLS_MAC_PARAMS: PRF (CKM_), length in octets, and who finished: server 1, client 2."""
+
+    prf: int
+    length: int
+    sender: int

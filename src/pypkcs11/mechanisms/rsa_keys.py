@@ -195,6 +195,12 @@ def _private_attributes(numbers: rsa.RSAPrivateNumbers) -> Computed:
     }
 
 
+def public_of(key: Key) -> Computed:
+    """The attributes of a private key's public key."""
+    numbers = key.value.public_key().public_numbers()
+    return _public_attributes(numbers.n, numbers.e)
+
+
 #: What stands in an RSAPrivateKey behind its version (RFC 8017, section A.1.2).
 _NUMBERS = (
     CKA_MODULUS,
@@ -288,5 +294,6 @@ KEY_TYPES = (
         complete={CKO_PUBLIC_KEY: complete_public, CKO_PRIVATE_KEY: complete_private},
         export={CKO_PRIVATE_KEY: export_private},
         restore={CKO_PRIVATE_KEY: restore_private},
+        public=public_of,
     ),
 )

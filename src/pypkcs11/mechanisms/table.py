@@ -41,6 +41,11 @@ FAMILIES = (
     "macs",
     "derivation",
     "hkdf",
+    "sp800_108",
+    "pbkdf2",
+    "tls",
+    "hash_derivation",
+    "public_keys",
 )
 
 
