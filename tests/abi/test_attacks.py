@@ -6,12 +6,24 @@ sensitive key in its hands. With ``policy.strict`` the step that the attack need
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from abi.client import CallError, Client, Value, encode, mechanism, refused
+from abi.client import (
+    NULL,
+    CallError,
+    Client,
+    Value,
+    encode,
+    ffi,
+    mechanism,
+    refused,
+    struct,
+    template,
+)
 from abi.conftest import Token, restart
 from abi.key_helpers import (
     IV,
@@ -425,13 +437,13 @@ def test_a_key_is_searched_octet_by_octet(p11: Client, session: int, strict: boo
         piece = p11.derive(session, mech, base, template)
         assert p11.get(session, piece, c.CKA_SENSITIVE) == b"\1"
         mac = p11.sign(session, mechanism(c.CKM_SHA256_HMAC), piece, BLOCK)
-        found += next(bytes([octet]) for octet in range(256) if hmac_of(octet) == mac)
+        found += next(bytes([octet]) for octet in range(256) if hmac_of(bytes([octet])) == mac)
     check = Cipher(algorithms.AES(found), modes.ECB()).encryptor().update(bytes(16))
     assert p11.get(session, base, c.CKA_CHECK_VALUE) == check[:3]
 
 
-def hmac_of(octet: int) -> bytes:
-    context = hmac.HMAC(bytes([octet]), hashes.SHA256())
+def hmac_of(key: bytes) -> bytes:
+    context = hmac.HMAC(key, hashes.SHA256())
     context.update(BLOCK)
     return context.finalize()
 
@@ -449,7 +461,8 @@ def test_derivation_to_a_key_that_can_be_read(p11: Client, session: int, strict:
         serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
     )
     agreement = mechanism(c.CKM_ECDH1_DERIVE, ecdh(point))
-    for mechanism_, key in ((mech, base), (agreement, private)):
+    digest = mechanism(c.CKM_SHA256_KEY_DERIVATION)
+    for mechanism_, key in ((mech, base), (digest, base), (agreement, private)):
         if strict:
             with refused(c.CKR_TEMPLATE_INCONSISTENT):
                 p11.derive(session, mechanism_, key, readable)
@@ -461,6 +474,125 @@ def test_derivation_to_a_key_that_can_be_read(p11: Client, session: int, strict:
             assert p11.get(session, derived, c.CKA_VALUE)
 
 
+def test_a_derived_key_is_searched_octet_by_octet(p11: Client, session: int, strict: bool) -> None:
+    """Keys of one octet, two and so on that begin alike give away the long one."""
+    base = generated(p11, session, **{**NOTHING, "DERIVE": True, "SENSITIVE": True})
+    mech = mechanism(c.CKM_SHA256_KEY_DERIVATION)
+    found = b""
+    for length in range(1, 5):
+        template = named({"VALUE_LEN": length, "SIGN": True, "SENSITIVE": True})
+        if strict:
+            with refused(c.CKR_KEY_SIZE_RANGE):
+                p11.derive(session, mech, base, template)
+            p11.derive(session, mech, base, {**template, c.CKA_VALUE_LEN: 14})
+            return
+        piece = p11.derive(session, mech, base, template)
+        mac = p11.sign(session, mechanism(c.CKM_SHA256_HMAC), piece, BLOCK)
+        found += next(
+            bytes([octet]) for octet in range(256) if hmac_of(found + bytes([octet])) == mac
+        )
+    whole = p11.derive(session, mech, base, named({"SENSITIVE": False, "EXTRACTABLE": True}))
+    assert p11.get(session, whole, c.CKA_VALUE)[:4] == found
+
+
+def test_a_digest_tells_a_derived_key(p11: Client, session: int, strict: bool) -> None:
+    """What C_DigestKey gives openly is what derivation makes a key of."""
+    base = generated(p11, session, **{**NOTHING, "DERIVE": True, "SENSITIVE": True})
+    sensitive = named({"SENSITIVE": True, "KEY_TYPE": c.CKK_AES, "VALUE_LEN": 32})
+    usage = named({"ENCRYPT": True})
+    mech = mechanism(c.CKM_SHA256_KEY_DERIVATION)
+    victim = p11.derive(session, mech, base, sensitive | usage)
+    p11.do("C_DigestInit", session, mechanism(c.CKM_SHA256))
+    if strict:
+        assert p11.C_DigestKey(session, base) == c.CKR_KEY_INDIGESTIBLE
+        copy = p11.copy(session, base, named({"DERIVE": False}))
+        assert p11.C_DigestKey(session, copy) == c.CKR_KEY_INDIGESTIBLE
+        return
+    p11.do("C_DigestKey", session, base)
+    assert is_known(p11, session, victim, p11.output("C_DigestFinal", session))
+
+
+def test_keys_of_tls_are_asked_for_as_ivs(p11: Client, session: int, strict: bool) -> None:
+    """The standard warns of it: octets that were keys a moment ago become IVs (6.40.6)."""
+    base = p11.generate(
+        session,
+        mechanism(c.CKM_GENERIC_SECRET_KEY_GEN),
+        named({"VALUE_LEN": 48, **NOTHING, "DERIVE": True, "SENSITIVE": True}),
+    )
+    usage = named({"KEY_TYPE": c.CKK_AES, "ENCRYPT": True})
+    if strict:
+        usage[c.CKA_DERIVE] = False
+    ivs = [ffi.new("CK_BYTE[32]"), ffi.new("CK_BYTE[32]")]
+    out = ffi.new("CK_SSL3_KEY_MAT_OUT *", [0, 0, 0, 0, *ivs])
+    parameter = struct(
+        "CK_TLS12_KEY_MAT_PARAMS",
+        ulKeySizeInBits=256,
+        pReturnedKeyMaterial=out,
+        prfHashMechanism=c.CKM_SHA256,
+    )
+    mech = mechanism(c.CKM_TLS12_KEY_AND_MAC_DERIVE, parameter)
+    p11.do("C_DeriveKey", session, mech, base, *template(usage), NULL)
+    victim = out.hClientKey
+    parameter.ulKeySizeInBits, parameter.ulIVSizeInBits = 0, 256
+    rv = p11.C_DeriveKey(session, mech, base, *template(usage), NULL)
+    if strict:
+        assert rv == c.CKR_MECHANISM_INVALID
+        assert bytes(ffi.buffer(ivs[0])) == bytes(32)
+        return
+    assert rv == c.CKR_OK
+    assert is_known(p11, session, victim, bytes(ffi.buffer(ivs[0])))
+
+
+def test_output_of_the_tls_prf_is_a_key(p11: Client, session: int, strict: bool) -> None:
+    base = p11.generate(
+        session,
+        mechanism(c.CKM_GENERIC_SECRET_KEY_GEN),
+        named({"VALUE_LEN": 48, **NOTHING, "DERIVE": True, "SENSITIVE": True}),
+    )
+    kdf = struct("CK_TLS_KDF_PARAMS", prfMechanism=c.CKM_TLS_PRF, pLabel=b"label", ulLabelLength=5)
+    usage = named({"KEY_TYPE": c.CKK_AES, "VALUE_LEN": 32, "ENCRYPT": True})
+    victim = p11.derive(session, mechanism(c.CKM_TLS_KDF, kdf), base, usage)
+    assert p11.get(session, victim, c.CKA_SENSITIVE) == b"\1"
+    value, length = ffi.new("CK_BYTE[32]"), ffi.new("CK_ULONG *", 32)
+    prf = struct(
+        "CK_TLS_PRF_PARAMS", pLabel=b"label", ulLabelLen=5, pOutput=value, pulOutputLen=length
+    )
+    mech = mechanism(c.CKM_TLS_PRF, prf)
+    rv = p11.C_DeriveKey(session, mech, base, NULL, 0, NULL)
+    if strict:
+        assert rv == c.CKR_MECHANISM_INVALID
+        return
+    assert rv == c.CKR_OK
+    assert is_known(p11, session, victim, bytes(ffi.buffer(value)))
+
+
+def password_key(p11: Client, session: int, **more: Value) -> int:
+    parameter = struct(
+        "CK_PKCS5_PBKD2_PARAMS2",
+        saltSource=c.CKZ_SALT_SPECIFIED,
+        iterations=1,
+        prf=c.CKP_PKCS5_PBKD2_HMAC_SHA256,
+        pPassword=b"password",
+        ulPasswordLen=8,
+    )
+    usage = {"KEY_TYPE": c.CKK_AES, "VALUE_LEN": 32, **NOTHING, **WRAPS, **more}
+    return p11.generate(session, mechanism(c.CKM_PKCS5_PBKD2, parameter), named(usage))
+
+
+def test_a_wrapping_key_out_of_a_password(p11: Client, session: int, strict: bool) -> None:
+    """Whoever knows the password has what it wraps, though the key was generated in the token."""
+    secretive: dict[str, Value] = {"SENSITIVE": True, "EXTRACTABLE": False}
+    if strict:
+        with refused(c.CKR_TEMPLATE_INCONSISTENT):
+            password_key(p11, session, **secretive)
+        return
+    key, victim = password_key(p11, session, **secretive), target(p11, session)
+    known = hashlib.pbkdf2_hmac("sha256", b"password", b"", 1, 32)
+    wrapped = p11.wrap(session, KW, key, victim)
+    value = keywrap.aes_key_unwrap_with_padding(known, wrapped)
+    assert is_known(p11, session, victim, value)
+
+
 # -- what was there before, and what is left --------------------------------------------------
 
 
@@ -469,13 +601,16 @@ def test_keys_made_before_the_policy_was_strict(
     p11: Client, token: Token, session: int, configure: Callable[[bool], None]
 ) -> None:
     generated(p11, session, TOKEN=True, LABEL="old")  # with every usage, as the defaults are
+    password_key(p11, session, TOKEN=True, LABEL="known", SENSITIVE=True, EXTRACTABLE=False)
     target(p11, session, TOKEN=True, LABEL="victim")
     configure(True)
     session = restart(p11, token)
     (old,) = p11.find(session, {c.CKA_LABEL: "old"})
+    (known,) = p11.find(session, {c.CKA_LABEL: "known"})
     (victim,) = p11.find(session, {c.CKA_LABEL: "victim"})
-    with refused(c.CKR_KEY_FUNCTION_NOT_PERMITTED):
-        p11.wrap(session, KW, old, victim)
+    for key in (old, known):
+        with refused(c.CKR_KEY_FUNCTION_NOT_PERMITTED):
+            p11.wrap(session, KW, key, victim)
     with refused(c.CKR_KEY_FUNCTION_NOT_PERMITTED):
         p11.unwrap(session, KW, old, bytes(40), aes_template())
     assert len(p11.encrypt(session, ECB, old, BLOCK)) == 16

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pypkcs11.core.derivation import LONGEST
 from pypkcs11.core.management import check_access, enter, new_attributes
 from pypkcs11.core.objects import Object
 from pypkcs11.core.operations import Function
 from pypkcs11.core.policy import policy_of
 from pypkcs11.core.search import matches
+from pypkcs11.core.secret_lengths import LONGEST
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, finish, split
 from pypkcs11.core.wrapping import acting_key, embedded
