@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALLED = "/usr/local/lib/pkcs11/libpypkcs11.so"
+HEADERS = "/usr/local/include/pypkcs11"
 PORT = "4433"
 
 
@@ -67,7 +68,13 @@ def test_the_commands_do_what_the_page_says(
     wanted = commands(page.read_text(encoding="utf-8"))
     if not wanted:
         return
-    own = script(wanted).replace(INSTALLED, str(library)).replace(PORT, str(free_port()))
+    own = script(wanted)
+    for fixed, ours in (
+        (INSTALLED, library),
+        (HEADERS, ROOT / "include"),
+        (PORT, free_port()),
+    ):
+        own = own.replace(fixed, str(ours))
     result = run("bash", "-e", "-c", own, env=env, cwd=tmp_path, timeout=120)
     parts = re.split(r"^@@ \d+\n", result.stdout.decode(), flags=re.MULTILINE)[1:]
     assert len(parts) == len(wanted)

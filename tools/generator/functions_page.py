@@ -156,7 +156,12 @@ CHAPTERS = (
     Chapter(
         "Key management",
         "5.18",
-        ("abi/test_objects.py", "abi/test_key_management.py", "abi/test_encapsulation.py"),
+        (
+            "abi/test_objects.py",
+            "abi/test_key_management.py",
+            "abi/test_encapsulation.py",
+            "abi/test_sp800_108.py",
+        ),
         """C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_EncapsulateKey
         C_DecapsulateKey C_WrapKeyAuthenticated C_UnwrapKeyAuthenticated""",
     ),
