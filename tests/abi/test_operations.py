@@ -20,6 +20,7 @@ from pypkcs11.standard.constants import (
     CKA_PRIVATE,
     CKA_SENSITIVE,
     CKA_SIGN,
+    CKA_TOKEN,
     CKA_VALUE,
     CKA_VERIFY,
     CKF_DECRYPT,
@@ -361,6 +362,14 @@ def test_keys_that_are_not_digested(p11: Client, session: int) -> None:
         # The digest is as it was, and has seen nothing.
         length = 32 if mech == CKM_SHA256 else 16
         assert len(p11.output("C_Digest", session, octets(b"abc"), 3)) == length
+
+
+def test_a_key_that_is_sealed_is_not_digested(p11: Client, session: int) -> None:
+    key = p11.create(session, SECRET | {CKA_TOKEN: True, CKA_PRIVATE: False})
+    p11.do("C_Logout", session)
+    p11.do("C_DigestInit", session, mechanism(CKM_SHA256))
+    with refused(CKR_KEY_INDIGESTIBLE):
+        p11.do("C_DigestKey", session, key)
 
 
 def test_a_digest_of_a_private_key_ends_with_the_login(p11: Client, session: int) -> None:

@@ -34,6 +34,7 @@ from pypkcs11.standard.constants import (
     CKR_UNWRAPPING_KEY_HANDLE_INVALID,
     CKR_UNWRAPPING_KEY_SIZE_RANGE,
     CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_USER_NOT_LOGGED_IN,
     CKR_WRAPPING_KEY_HANDLE_INVALID,
     CKR_WRAPPING_KEY_SIZE_RANGE,
     CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
@@ -189,10 +190,15 @@ def digestible(row: Mechanism, obj: Object) -> bytes:
     Of a key whose value may be read, all is as if C_DigestUpdate had been given it. The digest of
     any other must not give away more than the key does already.
 
-    :raises CryptokiError: CKR_KEY_INDIGESTIBLE.
+    :raises CryptokiError: CKR_KEY_INDIGESTIBLE, for a value that is sealed as well.
     """
     attributes = obj.attributes
-    value = obj.everything().get(CKA_VALUE)
+    try:
+        value = obj.everything().get(CKA_VALUE)
+    except CryptokiError as error:
+        if error.rv != CKR_USER_NOT_LOGGED_IN:
+            raise
+        raise CryptokiError(CKR_KEY_INDIGESTIBLE, "sealed while nobody is logged in") from None
     if attributes[CKA_CLASS] != CKO_SECRET_KEY or not isinstance(value, bytes):
         raise CryptokiError(CKR_KEY_INDIGESTIBLE, "not a secret key")
     hidden = attributes.get(CKA_SENSITIVE) or not attributes.get(CKA_EXTRACTABLE)

@@ -22,6 +22,8 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\d+) (error|warning|
 
 @pytest.fixture(autouse=True)
 def default_log() -> Iterator[None]:
+    """The log as it is at first: other tests of this process may have configured it."""
+    log.configure(log.WARNING, None)
     yield
     log.configure(log.WARNING, None)
 
