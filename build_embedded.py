@@ -33,10 +33,12 @@ UNITS = (
     "boot.c",
     "exports.c",
     "fork.c",
+    "gate.c",
     "interfaces.c",
     "locate.c",
     "python.c",
     "report.c",
+    "signals.c",
     "state.c",
 )
 COMMON = (
@@ -74,6 +76,9 @@ LINK = (
     "-Wl,-z,relro",
     "-Wl,-z,noexecstack",
     "-Wl,-z,defs",
+    # The function lists hold our own functions, not those of another PKCS #11 module that the
+    # process loaded with RTLD_GLOBAL before.
+    "-Wl,-Bsymbolic",
 )
 # Directories that the loader searches anyway.
 SYSTEM_DIRECTORIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")

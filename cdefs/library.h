@@ -13,3 +13,20 @@ const char *pypkcs11_undefined_entry(void);
 /* 1 in a set-user-id program or one with file capabilities: its caller's environment variables
  * are those of somebody with fewer rights. 0 otherwise. */
 int pypkcs11_secure(void);
+
+/* The process's environment as it is now, ended by NULL: Python's os.environ is what it was when
+ * Python started. Empty where pypkcs11_secure. */
+char **pypkcs11_environ(void);
+
+/* While calls are held, none is inside the library and those that come wait. For who forks. */
+void pypkcs11_hold_calls(void);
+void pypkcs11_let_calls_go(void);
+
+/* A call that only waits is not inside: between these two. */
+void pypkcs11_rest(void);
+void pypkcs11_resume(void);
+
+/* SIGPIPE and SIGXFSZ are kept from the calling thread between these two, which may nest; those
+ * that came meanwhile are dropped. */
+void pypkcs11_hold_signals(void);
+void pypkcs11_release_signals(void);

@@ -58,7 +58,7 @@ static bool import(const char *name)
     return module != NULL;
 }
 
-/* pypkcs11.abi.boot.start() returns None, or (what failed, what to do). */
+/* pypkcs11.abi.boot.start(in_host) returns None, or (what failed, what to do). */
 static bool run_python_side(const struct pypkcs11_environment *environment)
 {
     PyObject *module = PyImport_ImportModule("pypkcs11.abi.boot");
@@ -68,7 +68,9 @@ static bool run_python_side(const struct pypkcs11_environment *environment)
     bool started = false;
 
     if (module != NULL)
-        failure = PyObject_CallMethod(module, "start", NULL);
+        failure = PyObject_CallMethod(
+            module, "start", "O",
+            atomic_load(&pypkcs11_python) == PYPKCS11_HOST_PYTHON ? Py_True : Py_False);
     if (failure == NULL)
         report_exception(environment);
     else if (failure == Py_None)
@@ -153,6 +155,30 @@ static bool start_in_thread(struct start *start)
     return created;
 }
 
+/* Two copies of the library under two names have two states and one Python, in which there is one
+ * module `_pypkcs11`. Reports and returns true when another copy has made it. */
+static bool another_copy_runs(void)
+{
+    PyObject *module = PyMapping_GetItemString(PyImport_GetModuleDict(), "_pypkcs11");
+    PyObject *ffi = module != NULL ? PyObject_GetAttrString(module, "ffi") : NULL;
+    PyObject *lib = ffi != NULL ? PyObject_GetAttrString(module, "lib") : NULL;
+    PyObject *path = lib != NULL ? PyObject_CallMethod(lib, "pypkcs11_library_path", NULL) : NULL;
+    PyObject *text = path != NULL ? PyObject_CallMethod(ffi, "string", "O", path) : NULL;
+    bool found = module != NULL;
+
+    PyErr_Clear();
+    if (found)
+        pypkcs11_report("this process has loaded another copy of the library",
+                        text != NULL && PyBytes_Check(text) ? PyBytes_AsString(text) : "memory",
+                        "let all that is in this process load the same file");
+    Py_XDECREF(text);
+    Py_XDECREF(path);
+    Py_XDECREF(lib);
+    Py_XDECREF(ffi);
+    Py_XDECREF(module);
+    return found;
+}
+
 static bool boot_in(const struct pypkcs11_environment *environment, bool may_create_threads)
 {
     struct start start = {.environment = environment, .started = false};
@@ -160,7 +186,8 @@ static bool boot_in(const struct pypkcs11_environment *environment, bool may_cre
     if (Py_IsInitialized()) {
         PyGILState_STATE gil = PyGILState_Ensure();
 
-        start.started = pypkcs11_join_host_python(environment) && import_python_side(environment);
+        start.started = !another_copy_runs() && pypkcs11_join_host_python(environment) &&
+                        import_python_side(environment);
         PyGILState_Release(gil);
     } else {
         if (!may_create_threads || !start_in_thread(&start))
@@ -185,6 +212,11 @@ CK_RV pypkcs11_boot(bool may_create_threads)
     if (pypkcs11_fork_interrupted_boot()) {
         pypkcs11_report("this process was forked while its parent was starting Python",
                         "this process", "fork before or after C_Initialize, not during it");
+        return CKR_GENERAL_ERROR;
+    }
+    if (Py_IsInitialized() && pypkcs11_in_subinterpreter()) {
+        pypkcs11_report("this is a sub-interpreter of the process's Python", "this thread",
+                        "use the module in the main interpreter");
         return CKR_GENERAL_ERROR;
     }
     if (booted)

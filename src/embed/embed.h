@@ -2,6 +2,7 @@
 #ifndef PYPKCS11_EMBED_H
 #define PYPKCS11_EMBED_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -34,11 +35,51 @@ static inline bool pypkcs11_is_ready(void)
 void pypkcs11_mark_ready(void);
 void pypkcs11_mark_not_ready(void);
 
+bool pypkcs11_holds_gil(void);
+bool pypkcs11_in_subinterpreter(void);
+
 /* C_Initialize, C_Finalize and fork exclude each other. The lock lets go of the GIL while it
  * waits, because its holder may need it. */
 void pypkcs11_lock(void);
 void pypkcs11_unlock(void);
 void pypkcs11_renew_lock(void);
+
+/* ---- gate.c: the calls that are inside the library, and fork, which waits for them ---- */
+
+extern atomic_uint pypkcs11_calls;
+extern atomic_bool pypkcs11_gate_closed;
+
+/* Returns false in a child whose fork has not been seen to yet. */
+bool pypkcs11_wait_at_gate(void);
+
+void pypkcs11_hold_calls(void);
+void pypkcs11_let_calls_go(void);
+void pypkcs11_renew_gate(void);
+void pypkcs11_rest(void);
+void pypkcs11_resume(void);
+
+/* Whether this thread holds the calls. */
+bool pypkcs11_holding_here(void);
+
+/* Every function of the standard begins and ends with these. A thread that is cancelled while it
+ * waits for the GIL would take the GIL's own lock with it, so that cancelling waits. */
+static inline bool pypkcs11_enter(int *cancel_state)
+{
+    if (!pypkcs11_is_ready())
+        return false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel_state);
+    atomic_fetch_add(&pypkcs11_calls, 1);
+    if (__builtin_expect(!atomic_load(&pypkcs11_gate_closed), 1) || pypkcs11_wait_at_gate())
+        return true;
+    pthread_setcancelstate(*cancel_state, NULL);
+    return false;
+}
+
+static inline void pypkcs11_leave(int cancel_state)
+{
+    atomic_fetch_sub(&pypkcs11_calls, 1);
+    pthread_setcancelstate(cancel_state, NULL);
+}
 
 /* ---- locate.c: where the Python side of the library is ---- */
 
@@ -55,6 +96,9 @@ const char *pypkcs11_library_path(void);
 
 /* 1 where the environment variables are those of a caller with fewer rights (AT_SECURE). */
 int pypkcs11_secure(void);
+
+/* The process's environment as it is now, NULL at the end; empty where pypkcs11_secure. */
+char **pypkcs11_environ(void);
 
 /* Returns false when there is none; `found` is to be released either way. */
 bool pypkcs11_locate(struct pypkcs11_environment *found);
@@ -95,6 +139,14 @@ bool pypkcs11_booting_here(void);
 unsigned long pypkcs11_fork_count(void);
 bool pypkcs11_fork_interrupted_boot(void);
 void pypkcs11_set_booting(bool booting);
+
+/* What the child does. Other libraries' fork handlers may call us before our own has run. */
+void pypkcs11_settle_fork(void);
+
+/* ---- signals.c: a write that fails must not end the host ---- */
+
+void pypkcs11_hold_signals(void);
+void pypkcs11_release_signals(void);
 
 /* ---- report.c ---- */
 

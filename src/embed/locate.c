@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "embed.h"
 #include "recorded.h"
@@ -21,6 +22,13 @@ const char *pypkcs11_library_path(void)
 int pypkcs11_secure(void)
 {
     return getauxval(AT_SECURE) != 0;
+}
+
+char **pypkcs11_environ(void)
+{
+    static char *none[] = {NULL};
+
+    return pypkcs11_secure() || environ == NULL ? none : environ;
 }
 
 /* At load, because the name may be relative to a directory that the process leaves later. */

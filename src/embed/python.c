@@ -2,6 +2,8 @@
 #include <Python.h>
 #include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <wchar.h>
 
@@ -21,6 +23,28 @@ static void python_ended(void)
 {
     atomic_store(&pypkcs11_python_dead, true);
     pypkcs11_mark_not_ready();
+}
+
+/* What Py_GetVersion tells of a Python without a GIL, whose structures have another shape. */
+static bool is_free_threaded(const char *version)
+{
+    return strstr(version, "free-threading") != NULL;
+}
+
+#ifdef Py_GIL_DISABLED
+#define OUR_KIND true
+#else
+#define OUR_KIND false
+#endif
+
+static bool is_our_kind(const char *version)
+{
+    if (is_free_threaded(version) == OUR_KIND)
+        return true;
+    pypkcs11_report(OUR_KIND ? "this process's Python has a GIL, and the library is made for one without"
+                             : "this process's Python has no GIL, and the library is made for one with it",
+                    "the process's symbols", "build pypkcs11 with the process's Python");
+    return false;
 }
 
 static bool is_our_version(int major, int minor)
@@ -53,7 +77,7 @@ bool pypkcs11_python_is_compatible(void)
     int minor = 0;
 
     if (text.symbol != NULL && sscanf(text.call(), "%d.%d", &major, &minor) == 2 &&
-        !is_our_version(major, minor))
+        (!is_our_version(major, minor) || !is_our_kind(text.call())))
         return false;
     return number == NULL || is_our_version((int)(*number >> 24), (int)(*number >> 16 & 0xff));
 }
@@ -177,6 +201,19 @@ static PyStatus initialize(const struct pypkcs11_environment *environment)
     return status;
 }
 
+/* Where memory ends during the start, cryptography's Rust ends the process. So there must be room
+ * for what the start takes, about 40 MB of addresses. */
+static bool has_room(void)
+{
+    const size_t needed = (size_t)56 << 20;
+    void *room = mmap(NULL, needed, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (room == MAP_FAILED)
+        return false;
+    munmap(room, needed);
+    return true;
+}
+
 /* On success the calling thread holds the GIL, as after Py_Initialize. */
 bool pypkcs11_start_own_python(const struct pypkcs11_environment *environment)
 {
@@ -187,6 +224,11 @@ bool pypkcs11_start_own_python(const struct pypkcs11_environment *environment)
     if (stat(PYPKCS11_STDLIB "/encodings/__init__.py", &found) != 0) {
         pypkcs11_report("the standard library of Python " OUR_VERSION " is missing",
                         PYPKCS11_STDLIB, "install it again, or build pypkcs11 anew");
+        return false;
+    }
+    if (!has_room()) {
+        pypkcs11_report("there is not enough memory to start Python",
+                        "the process's limits (ulimit -v)", "allow the process 64 MB more");
         return false;
     }
     if (!promote_libpython()) {

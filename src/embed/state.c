@@ -21,12 +21,21 @@ void pypkcs11_mark_not_ready(void)
     atomic_store_explicit(&pypkcs11_readiness, PYPKCS11_NOT_READY, memory_order_release);
 }
 
+/* CFFI answers 0, which is CKR_OK, in an interpreter that has not defined the entries. */
+bool pypkcs11_in_subinterpreter(void)
+{
+    PyThreadState *here = PyGILState_GetThisThreadState();
+
+    return here != NULL && PyThreadState_GetInterpreter(here) != PyInterpreterState_Main();
+}
+
 /* A call into a Python that is being finalised, or was, is a crash: C's own exit handlers and
  * destructors make such calls. Python marks itself as finalising after its atexit functions ran,
  * so those may still use the library. */
 bool pypkcs11_host_python_alive(void)
 {
-    if (atomic_load_explicit(&pypkcs11_python_dead, memory_order_relaxed) || !Py_IsInitialized())
+    if (atomic_load_explicit(&pypkcs11_python_dead, memory_order_relaxed) || !Py_IsInitialized() ||
+        pypkcs11_in_subinterpreter())
         return false;
 #if PY_VERSION_HEX >= 0x030D0000
     return !Py_IsFinalizing();
@@ -35,7 +44,7 @@ bool pypkcs11_host_python_alive(void)
 #endif
 }
 
-static bool holds_gil(void)
+bool pypkcs11_holds_gil(void)
 {
     /* While Python is being started nobody holds the GIL but the thread that starts it. */
     if (atomic_load(&pypkcs11_python) == PYPKCS11_NO_PYTHON || !pypkcs11_host_python_alive())
@@ -49,7 +58,7 @@ void pypkcs11_lock(void)
 
     if (pthread_mutex_trylock(&lock) == 0)
         return;
-    if (holds_gil())
+    if (pypkcs11_holds_gil())
         suspended = PyEval_SaveThread();
     pthread_mutex_lock(&lock);
     if (suspended != NULL)

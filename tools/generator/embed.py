@@ -19,9 +19,14 @@ def exports(tables: Tables) -> str:
             "",
             f"PYPKCS11_EXPORT CK_RV {function.name}({parameters(function)})",
             "{",
-            "    if (!pypkcs11_is_ready())",
-            "        return CKR_CRYPTOKI_NOT_INITIALIZED;",
-            f"    return py_{function.name}({arguments(function)});",
+            "    CK_RV rv = CKR_CRYPTOKI_NOT_INITIALIZED;",
+            "    int cancel_state;",
+            "",
+            "    if (pypkcs11_enter(&cancel_state)) {",
+            f"        rv = py_{function.name}({arguments(function)});",
+            "        pypkcs11_leave(cancel_state);",
+            "    }",
+            "    return rv;",
             "}",
         ]
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ src/embed/boot.c calls `start` once, after CFFI has made the module `_pypkcs11`.
 from __future__ import annotations
 
 import importlib
+import os
 from types import TracebackType
 
 CRYPTOGRAPHY_NEEDED = 50
@@ -17,12 +18,17 @@ class _UnusableError(Exception):
     """Something the library needs is there, but not as it must be; args: what, what to do."""
 
 
-def start() -> tuple[str, str] | None:
-    """Import and define every entry; return None, or what failed and what to do about it."""
+def start(in_host: bool) -> tuple[str, str] | None:
+    """Import and define every entry; return None, or what failed and what to do about it.
+
+    :param in_host: whether this Python is the host's.
+    """
     try:
         _check_cryptography()
         importlib.import_module("pypkcs11.abi.entries")
         _check_entries()
+        if in_host:
+            _watch_forks()
     except _UnusableError as unusable:
         what, remedy = unusable.args
         return what, remedy
@@ -54,6 +60,17 @@ def _check_entries() -> None:
             f"the Python side does not define {ffi.string(name).decode()}",
             "install a library and Python files of the same version",
         )
+
+
+def _watch_forks() -> None:
+    """Have os.fork wait for calls; where Python is our own, C's fork handlers do (fork.c).
+
+    A child has only the thread that forked. What another held at that moment, of SQLite's or
+    OpenSSL's locks, nobody would ever release in the child.
+    """
+    from _pypkcs11 import lib
+
+    os.register_at_fork(before=lib.pypkcs11_hold_calls, after_in_parent=lib.pypkcs11_let_calls_go)
 
 
 def _place(traceback: TracebackType | None) -> str:

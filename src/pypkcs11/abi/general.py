@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from _pypkcs11 import ffi
+from _pypkcs11 import ffi, lib
 
 from pypkcs11.abi import host
 from pypkcs11.abi.buffers import require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
 from pypkcs11.abi.text import pad, set_version
+from pypkcs11.standard import signals
 from pypkcs11.standard.constants import (
     CKF_LIBRARY_CANT_CREATE_OS_THREADS,
     CKF_OS_LOCKING_OK,
@@ -23,6 +24,8 @@ from pypkcs11.standard.errors import CryptokiError
 
 _ARGUMENTS: Final = ffi.typeof("CK_C_INITIALIZE_ARGS *")
 _FLAGS: Final = CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK
+
+signals.provide(lib.pypkcs11_hold_signals, lib.pypkcs11_release_signals)
 
 
 @entry

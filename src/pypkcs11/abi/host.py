@@ -6,7 +6,7 @@ import os
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from _pypkcs11 import lib
+from _pypkcs11 import ffi, lib
 
 from pypkcs11.core import log
 from pypkcs11.core.config import Config, ConfigError, load
@@ -95,12 +95,24 @@ def session(handle: int) -> Session:
 
 def _configure() -> Config:
     try:
-        config = load(os.environ, trusted=not lib.pypkcs11_secure())
+        config = load(_environment(), trusted=not lib.pypkcs11_secure())
     except ConfigError as error:
         log.error("%s", error)
         raise CryptokiError(CKR_GENERAL_ERROR, "the configuration cannot be used") from None
     log.configure(config.log_level, config.log_file)
     return config
+
+
+def _environment() -> dict[str, str]:
+    """The environment as it is now. That of os.environ is as it was when Python started."""
+    environment: dict[str, str] = {}
+    entry = lib.pypkcs11_environ()
+    while entry[0] != ffi.NULL:
+        name, found, value = os.fsdecode(ffi.string(entry[0])).partition("=")
+        if found:
+            environment.setdefault(name, value)
+        entry += 1
+    return environment
 
 
 def _directory(config: Config) -> Directory:

@@ -8,6 +8,7 @@ from pypkcs11.abi import host
 from pypkcs11.abi.buffers import copied, no_room, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
+from pypkcs11.abi.forks import RESTING
 from pypkcs11.abi.text import pad, set_version
 from pypkcs11.core.builtin import utc_time
 from pypkcs11.standard.constants import (
@@ -114,7 +115,8 @@ def C_WaitForSlotEvent(flags: int, slot: CData, reserved: CData) -> int:
     require(slot)
     if reserved:
         raise CryptokiError(CKR_ARGUMENTS_BAD, "pReserved is not NULL")
-    slot[0] = host.library().slots.wait(block=not flags & CKF_DONT_BLOCK)
+    slots = host.library().slots
+    slot[0] = slots.wait(block=not flags & CKF_DONT_BLOCK, resting=RESTING)
     return CKR_OK
 
 

@@ -16,8 +16,9 @@ printable is escaped: a label with a line feed in it cannot forge a line.
 from __future__ import annotations
 
 import os
-import stat
 import time
+
+from pypkcs11.standard.signals import FAILED_WRITES
 
 ERROR = 1
 WARNING = 2
@@ -133,20 +134,5 @@ def _close(fd: int) -> None:
 
 
 def _write(fd: int, data: bytes) -> None:
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+    with FAILED_WRITES:
         os.write(fd, data)
-        return
-    # An embedded Python leaves SIGPIPE as the host has it, and as a rule that kills the host when
-    # the reader is gone. So the signal is kept from this thread, and taken if it was ours.
-    import signal
-
-    pending = signal.SIGPIPE in signal.sigpending()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
-    try:
-        os.write(fd, data)
-    except BrokenPipeError:
-        if not pending:
-            signal.sigtimedwait((signal.SIGPIPE,), 0)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

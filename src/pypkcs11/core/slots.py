@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Lock
 from typing import Final
 
@@ -239,10 +240,11 @@ class SlotTable:
         with self._lock:
             self._seen |= {place.serial}
 
-    def wait(self, *, block: bool) -> int:
+    def wait(self, *, block: bool, resting: AbstractContextManager[object] | None = None) -> int:
         """The slot in which a token has come or gone since the last event (section 5.5.4).
 
         :param block: whether to wait for one.
+        :param resting: what to be in while nothing is done but waiting.
         :raises CryptokiError: CKR_NO_EVENT, or CKR_CRYPTOKI_NOT_INITIALIZED when the library is
             ended meanwhile.
         """
@@ -254,7 +256,9 @@ class SlotTable:
                     return slot_id(serial)
             if not block:
                 raise CryptokiError(CKR_NO_EVENT)
-            if self._ended.wait(_INTERVAL):
+            with resting or nullcontext():
+                ended = self._ended.wait(_INTERVAL)
+            if ended:
                 raise CryptokiError(CKR_CRYPTOKI_NOT_INITIALIZED, "ended while waiting")
 
     def close(self) -> None:
