@@ -1,26 +1,32 @@
-"""The number of a token's last change, in memory shared by all processes that have it open.
+"""The number of a token's last change, in a small file that all processes read.
 
-Asking SQLite whether something changed costs system calls; reading eight octets of shared memory
-costs none. The file ``<SERIAL>.changes`` is mapped by every process. A writer, alone because it
-holds SQLite's write lock, puts the number that its change will have there before its COMMIT. So
-a reader that finds the number it knows knows that there is nothing newer, and one that finds
-another looks into the database, as often as need be: where a writer was killed before its COMMIT,
-until the next one has committed.
+Asking SQLite whether something changed costs several system calls and its locks; reading eight
+octets costs one. A writer, alone because it holds SQLite's write lock, puts the number that its
+change will have into the file ``<SERIAL>.changes`` before its COMMIT. So a reader that finds the
+number it knows knows that there is nothing newer, and one that finds another looks into the
+database, as often as need be: where a writer was killed before its COMMIT, until the next one has
+committed.
 
 The number is a hint that saves time, never the truth: readers also look into the database at
 intervals (:data:`INTERVAL`), so that a file which was removed, replaced or could not be made
 delays what they see by that much at the most.
+
+The file is read, not mapped: who touches memory of a file that somebody has truncated meanwhile is
+killed by SIGBUS. Readers keep it open. Writers open it anew, because a host that closes
+descriptors which are not its own may have another file under the number.
 """
 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
+
+from pypkcs11.store import files
 
 #: Seconds between looks into the database while the number stays the same.
 INTERVAL: Final = 0.05
@@ -28,8 +34,10 @@ INTERVAL: Final = 0.05
 #: How long an attempt at a PIN waits for the one before it, in seconds.
 PATIENCE: Final = 20.0
 
-_SIZE = 8
-_ABSENT: Final[Sequence[int]] = (-1,)  # never a change's number: always look
+_SIZE: Final = 8
+_ABSENT: Final = -1  # never a change's number: always look
+_NO_DESCRIPTOR: Final = -1
+_ORDER: Final = sys.byteorder
 
 
 class Counter:
@@ -38,56 +46,82 @@ class Counter:
     def __init__(self, path: str | None) -> None:
         """:param path: the file, or None for a number of this process alone."""
         self.path = path
-        self._view: memoryview | None = None
+        self._number = 0
+        self._descriptor = _NO_DESCRIPTOR
         self._identity: tuple[int, int] | None = None
-        self.values: Sequence[int] = _ABSENT  #: its only element is the number
-        if path is None:
-            self._view = memoryview(bytearray(_SIZE)).cast("Q")
-            self.values = self._view
-        else:
-            self.renew()
+
+    def value(self) -> int:
+        """The number; -1 where there is none to be read, as before the first :meth:`renew`."""
+        if self.path is None:
+            return self._number
+        try:
+            octets = os.pread(self._descriptor, _SIZE, 0)
+        except OSError:
+            return _ABSENT
+        return int.from_bytes(octets, _ORDER) if len(octets) == _SIZE else _ABSENT
 
     def renew(self) -> None:
-        """See that the mapping is of the file that is now there; map it when it is not."""
+        """See that what is open is the file that is now there; open it when it is not."""
         if self.path is None:
             return
         try:
             status = os.stat(self.path)
-            if (status.st_dev, status.st_ino) == self._identity and status.st_size >= _SIZE:
+            there = (status.st_dev, status.st_ino)
+            if there == self._identity == self._identify() and status.st_size >= _SIZE:
                 return
         except OSError:
             pass
-        self._view, self._identity, self.values = None, None, _ABSENT
+        self.close()
+        with suppress(OSError):  # it may be there, for others to write
+            self._make(self.path)
         try:
-            self._map(self.path, os.O_RDWR | os.O_CREAT)
+            self._descriptor = files.open_descriptor(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            self._identity = self._identify()
         except OSError:
-            try:
-                self._map(self.path, os.O_RDONLY)
-            except (OSError, ValueError):
-                return
+            return
 
-    def _map(self, path: str, flags: int) -> None:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def close(self) -> None:
+        """Close the file, unless the host has done so and opened another in its place."""
+        descriptor, self._descriptor = self._descriptor, _NO_DESCRIPTOR
+        identity, self._identity = self._identity, None
+        if descriptor == _NO_DESCRIPTOR:
+            return
         try:
             status = os.fstat(descriptor)
-            writable = bool(flags & os.O_RDWR)
-            if writable and status.st_size < _SIZE:
+            if (status.st_dev, status.st_ino) == identity:
+                os.close(descriptor)
+        except OSError:
+            return
+
+    def _identify(self) -> tuple[int, int]:
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
+
+    def _make(self, path: str) -> None:
+        descriptor = files.open_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < _SIZE:
                 os.fchmod(descriptor, 0o600)
-                # Written, not truncated to size: a hole could fault when the disk is full.
-                os.pwrite(descriptor, bytes(_SIZE - status.st_size), status.st_size)
-            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            mapping = mmap.mmap(descriptor, _SIZE, access=access)
+                os.pwrite(descriptor, bytes(_SIZE - size), size)
         finally:
             os.close(descriptor)
-        view = memoryview(mapping).cast("Q")
-        self._identity, self.values = (status.st_dev, status.st_ino), view
-        if writable:
-            self._view = view
 
     def announce(self, number: int) -> None:
         """Say what number the last change has or is about to have. Under the write lock only."""
-        if self._view is not None:
-            self._view[0] = number
+        self._number = number
+        if self.path is None:
+            return
+        try:
+            descriptor = files.open_descriptor(self.path, os.O_WRONLY | os.O_NOFOLLOW)
+        except OSError:
+            return
+        try:
+            os.pwrite(descriptor, number.to_bytes(_SIZE, _ORDER), 0)
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -108,8 +142,9 @@ class Counter:
     def _lock(self) -> int | None:
         if self.path is None:
             return None
+        self.renew()
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = files.open_descriptor(self.path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             return None
         deadline = time.monotonic() + PATIENCE

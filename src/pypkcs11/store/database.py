@@ -24,7 +24,8 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_WRITE_PROTECTED,
 )
 from pypkcs11.standard.errors import CryptokiError, MediumError
-from pypkcs11.store import schema
+from pypkcs11.standard.signals import FAILED_WRITES
+from pypkcs11.store import files, schema
 from pypkcs11.store.changes import Counter
 from pypkcs11.store.sealing import GENERATION_SIZE
 
@@ -100,7 +101,7 @@ class Database:
 
     def _open(self, path: str) -> None:
         self.opened += 1
-        with self.errors():
+        with self.errors(), files.standard_streams_taken(), FAILED_WRITES:
             self._identity, self._immutable = self._identify(path), False
             try:
                 self._connection = connect(path, "mode=rw")
@@ -145,11 +146,11 @@ class Database:
                 same = self._identify(self.path, self._immutable) == self._identity
             except OSError as error:
                 raise self._removed(error.strerror or "") from None
-            self.counter.renew()
             if not same:
                 # Not closed: SQLite would then delete a log that is the new file's by now.
                 self.abandon()
                 self._open(self.path)
+            self.counter.renew()
 
     @property
     def closed(self) -> bool:
@@ -162,10 +163,13 @@ class Database:
             self.abandon()
         else:
             with self.lock:
-                self._discard()
+                self.counter.close()
+                with FAILED_WRITES:
+                    self._discard()
 
     def abandon(self) -> None:
         """Never touch the connection again, and never let it be closed. Takes no lock."""
+        self.counter.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             import ctypes  # here, because it is seldom needed
@@ -184,7 +188,7 @@ class Database:
     @contextmanager
     def whole(self) -> Iterator[sqlite3.Connection]:
         """The connection, for what is no change of a token: filling a new one, replacing it."""
-        with self.lock, self.errors():
+        with self.lock, self.errors(), FAILED_WRITES:
             yield self._living()
 
     def _discard(self) -> None:
@@ -234,7 +238,7 @@ class Database:
 
         Other processes are told to look when the number was raised.
         """
-        with self.lock, self.errors():
+        with self.lock, self.errors(), FAILED_WRITES:
             self.renew()
             transaction = self._begin("BEGIN IMMEDIATE")
             connection = transaction.connection
@@ -319,6 +323,8 @@ def connect(path: str, parameters: str = "") -> sqlite3.Connection:
         for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA cell_size_check = ON")
+        # No files in a directory that the caller's environment names.
+        connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         connection.close()
         raise

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
+
+_STDERR: Final = 2
 
 #: What a token's file is called: its serial, and this.
 SUFFIX: Final = ".token"
+
+
+def open_descriptor(path: str, flags: int) -> int:
+    """Open a file as :func:`os.open` does, mode 0600, never as a standard stream.
+
+    :raises OSError: as it comes.
+    """
+    with standard_streams_taken():
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
+def standard_streams_taken() -> Iterator[None]:
+    """Whatever is opened in the block gets none of the descriptors 0, 1 and 2.
+
+    A host that runs with one of them closed would print into the file that got its number. What
+    takes their place meanwhile can be neither read nor written.
+    """
+    taken: list[int] = []
+    try:
+        while True:
+            taken.append(os.open("/", os.O_PATH | os.O_CLOEXEC))
+            if taken[-1] > _STDERR:
+                break
+        os.close(taken.pop())
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def make(path: str) -> None:
@@ -15,8 +47,7 @@ def make(path: str) -> None:
 
     :raises OSError: as it comes; FileExistsError when something is there.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         # SQLite gives its companions the mode that the file has.
         os.fchmod(descriptor, 0o600)
@@ -61,7 +92,7 @@ def unlink_companions(path: str) -> None:
 
 def sync(path: str) -> None:
     """See that a file, or what a directory lists, is on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_descriptor(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Collection
 
+from pypkcs11.store import files
+
 _SERIAL = re.compile(r"[0-9A-F]{16}")
 
 
@@ -52,7 +54,7 @@ def write_next(path: str, serial: str) -> None:
     :raises OSError: as it comes.
     """
     temporary = f"{path}.{os.urandom(8).hex()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = files.open_descriptor(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         os.fchmod(descriptor, 0o600)
         os.write(descriptor, serial.encode("ascii") + b"\n")

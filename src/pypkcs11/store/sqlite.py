@@ -19,6 +19,7 @@ from pypkcs11.standard.constants import (
     CKR_TOKEN_NOT_PRESENT,
 )
 from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.signals import FAILED_WRITES
 from pypkcs11.store import database, files, serials
 from pypkcs11.store.birth import write_new_token
 from pypkcs11.store.database import Database
@@ -56,7 +57,7 @@ class SqliteDirectory:
         if serials.is_free(kept, there):
             return kept
         try:
-            with self.locked():
+            with self.locked(), FAILED_WRITES:
                 kept = serials.read_next(path)
                 there = self._there()
                 if not serials.is_free(kept, there):
@@ -75,7 +76,7 @@ class SqliteDirectory:
     def create(self, serial: str, label: str, so_pin: bytes) -> SqliteTokenStore:
         """Make a new token, whole or not at all."""
         path = self.file_of(serial)
-        with self.locked(), self._errors(path):
+        with self.locked(), self._errors(path), FAILED_WRITES:
             if os.path.exists(path):
                 raise CryptokiError(CKR_PIN_INCORRECT, f"{path} was made by another process")
             temporary = os.path.join(self.path, f".{serial}.{os.urandom(8).hex()}")
@@ -173,7 +174,8 @@ class SqliteDirectory:
 
     def _make(self, path: str, serial: str, label: str, so_pin: bytes) -> None:
         files.make(path)
-        connection = database.create(path)
+        with files.standard_streams_taken():
+            connection = database.create(path)
         try:
             write_new_token(connection, serial, label, so_pin, self.kdf)
         finally:
@@ -185,8 +187,8 @@ class SqliteDirectory:
         """Be the only one who makes or destroys tokens here; the directory is made if need be."""
         with self._errors(self.path):
             files.make_directory(self.path)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(os.path.join(self.path, ".lock"), flags, 0o600)
+            lock = os.path.join(self.path, ".lock")
+            descriptor = files.open_descriptor(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             try:
                 os.fchmod(descriptor, 0o600)
                 with suppress(OSError):  # a file system without locks is still one

@@ -203,7 +203,7 @@ class SqliteTokenStore:
 
     def poll(self) -> Changes | None:
         """What other processes have changed since the last poll; None for nothing."""
-        if self._database.counter.values[0] == self._seen and time.monotonic() < self._due:
+        if self._database.counter.value() == self._seen and time.monotonic() < self._due:
             return None
         with self._database.lock:
             return self._look()

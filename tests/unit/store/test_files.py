@@ -207,7 +207,7 @@ def test_a_file_system_without_links_will_do(
 # -- the shared number -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("harm", ["remove", "replace", "empty", "nonsense"])
+@pytest.mark.parametrize("harm", ["remove", "replace", "empty", "truncate", "nonsense"])
 def test_a_harmed_counter_delays_but_loses_nothing(
     sqlite: SqliteDirectory, sqlite_token: SqliteTokenStore, harm: str
 ) -> None:
@@ -216,6 +216,8 @@ def test_a_harmed_counter_delays_but_loses_nothing(
     reader.poll()
     if harm == "nonsense":
         path.write_bytes(b"\xff" * 8)
+    elif harm == "truncate":
+        os.truncate(path, 0)  # whoever has it mapped and looks is killed
     else:
         path.unlink()
         if harm != "remove":
