@@ -6,6 +6,7 @@
 #   P11KIT_MODULES=           where to register with p11-kit; an empty value registers nowhere
 #   BENCH="--counts 10"       options of the benchmark under `make bench`
 #   FUZZ="-max_total_time=3600"  options of libFuzzer under `make fuzz`
+#   SOAK=20                   how often longer than in `make test` under `make soak`
 #   PYTEST="-k name"          more arguments for pytest under `make test`
 
 PREFIX ?= /usr/local
@@ -13,6 +14,7 @@ DESTDIR ?=
 PYTHON ?=
 FUZZ ?= -max_len=4000 -len_control=0 -timeout=120
 PYTEST ?=
+SOAK ?= 20
 
 LIBRARY := build/libpypkcs11.so
 TO_INSTALL := build/install/libpypkcs11.so
@@ -22,7 +24,7 @@ SOURCES := build_embedded.py $(wildcard cdefs/*.h include/*.h src/embed/*.* src/
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo bench fuzz test lint format generate install uninstall clean \
+.PHONY: help build demo bench fuzz test soak lint format generate install uninstall clean \
         set-up-bench set-up-build set-up-demo set-up-fuzz set-up-lint set-up-test
 
 help:  ## list these targets
@@ -44,6 +46,9 @@ bench: set-up-bench $(LIBRARY)  ## measure and draw cost against objects, beside
 fuzz: set-up-fuzz $(LIBRARY)  ## call the library in every wrong way for a while [FUZZ=]
 	@mkdir -p build/fuzz
 	$(VENV_PYTHON) tests/fuzz/guided.py build/fuzz tests/fuzz/corpus $(FUZZ)
+
+soak: set-up-test $(LIBRARY)  ## shake the library in its hosts for half an hour [SOAK=20]
+	SOAK=$(SOAK) $(VENV_PYTHON) -m pytest -n 2 tests/abi/test_hosts.py tests/abi/test_python_hosts.py
 
 lint: set-up-lint  ## ruff, mypy --strict and the import rules
 	.venv/bin/ruff check

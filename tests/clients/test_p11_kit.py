@@ -55,6 +55,18 @@ def test_the_proxy_passes_everything_on(registered: UserToken) -> None:
     assert "through the proxy" in registered.user("--list-objects").text
 
 
+def test_beside_another_module(registered: UserToken) -> None:
+    """The proxy loads both into one process, and each answers for itself."""
+    modules = Path(registered.env["HOME"]) / ".config" / "pkcs11" / "modules"
+    (modules / "trust.module").write_text("module: p11-kit-trust.so\n")
+    listing = registered.run("p11-kit", "list-modules").text
+    assert "library-manufacturer: pypkcs11\n" in listing
+    assert "library-manufacturer: PKCS#11 Kit\n" in listing
+    proxied = UserToken(Path(PROXY), registered.work, registered.env)
+    slots = proxied.run("pkcs11-tool", "--module", PROXY, "--list-slots").text
+    assert registered.label in slots and "System Trust" in slots
+
+
 def test_gnutls_finds_the_token_by_itself(registered: UserToken) -> None:
     """No --provider: whatever uses p11-kit sees the token once the module is registered."""
     registered.generate("EC:prime256v1", "01", "my key")

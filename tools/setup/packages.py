@@ -47,6 +47,7 @@ TEST = (
     Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
+    Requirement("valgrind", "valgrind"),
 )
 NEEDED = {"bench": BUILD, "build": BUILD, "demo": DEMO, "fuzz": BUILD, "lint": (), "test": TEST}
 
