@@ -48,10 +48,13 @@ _NOT_THIS_KEY = frozenset({C.CKR_KEY_FUNCTION_NOT_PERMITTED})
 BEYOND = {
     "C_WaitForSlotEvent": {C.CKR_NO_EVENT},
     "C_SessionCancel": {C.CKR_SESSION_HANDLE_INVALID},
+    # One part amid many, as for C_Verify.
+    "C_VerifySignature": {C.CKR_OPERATION_ACTIVE},
     "C_SetPIN": {C.CKR_USER_PIN_NOT_INITIALIZED},
     "C_WrapKey": _NOT_THIS_KEY,
     "C_UnwrapKey": _NOT_THIS_KEY,
-    "C_EncapsulateKey": _NOT_THIS_KEY,
+    # Section 5.2; the code stands on C_DecapsulateKey's list, which gives out nothing.
+    "C_EncapsulateKey": _NOT_THIS_KEY | {C.CKR_BUFFER_TOO_SMALL},
     "C_DecapsulateKey": _NOT_THIS_KEY,
     "C_WrapKeyAuthenticated": _NOT_THIS_KEY,
     "C_UnwrapKeyAuthenticated": _NOT_THIS_KEY,
