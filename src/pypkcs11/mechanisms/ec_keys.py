@@ -5,6 +5,8 @@ Curves in short Weierstrass form; those of RFC 8032 are in ``edwards``.
 
 from __future__ import annotations
 
+import os
+
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pypkcs11.mechanisms import curves, der, pkcs8
@@ -168,6 +170,20 @@ def generate(parameter: None, public: Attributes, private: Attributes) -> tuple[
     """
     curve = _curve(public)
     key = ec.generate_private_key(curve.kind)
+    return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
+
+
+def generate_with_extra_bits(
+    parameter: None, public: Attributes, private: Attributes
+) -> tuple[Computed, Computed]:
+    """The same by FIPS 186-4, section B.4.1, of a random number with 64 bits more than the order.
+
+    :raises CryptokiError: as :func:`generate`.
+    """
+    curve = _curve(public)
+    order = curve.kind.group_order
+    random = int.from_bytes(os.urandom((order.bit_length() + 64 + 7) // 8), "big")
+    key = ec.derive_private_key(random % (order - 1) + 1, curve.kind)
     return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
 
 

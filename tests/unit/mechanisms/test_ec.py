@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.mechanisms.keys import PARAMS, ec_pair, ec_params, fails, imported, sign, verify
 
-from pypkcs11.mechanisms.ec import _fixed_width
+from pypkcs11.mechanisms.dss import fixed_width
 from pypkcs11.mechanisms.parameters import Eddsa
 from pypkcs11.mechanisms.table import complete_key, load_key, mechanisms
 from pypkcs11.standard import constants as c
@@ -211,16 +211,16 @@ def test_signature_without_leading_zeros() -> None:
     s=st.integers(1, (1 << 521) - 1),
     width=st.sampled_from([24, 28, 32, 48, 64, 66]),
 )
-def test_fixed_width(r: int, s: int, width: int) -> None:
+def testfixed_width(r: int, s: int, width: int) -> None:
     r, s = r >> max(0, 521 - 8 * width), s >> max(0, 521 - 8 * width)
     expected = r.to_bytes(width, "big") + s.to_bytes(width, "big")
-    assert _fixed_width(encode_dss_signature(r, s), width) == expected
+    assert fixed_width(encode_dss_signature(r, s), width) == expected
 
 
 @pytest.mark.parametrize("small", [1, 127, 128, 255, 256, 1 << 100])
-def test_fixed_width_of_small_numbers(small: int) -> None:
+def testfixed_width_of_small_numbers(small: int) -> None:
     expected = small.to_bytes(66, "big") * 2
-    assert _fixed_width(encode_dss_signature(small, small), 66) == expected
+    assert fixed_width(encode_dss_signature(small, small), 66) == expected
 
 
 @every
