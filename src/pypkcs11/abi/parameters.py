@@ -24,6 +24,7 @@ from pypkcs11.mechanisms.parameters import (
     AesCtr,
     CbcEncryptData,
     Ecdh,
+    EcdhAesWrap,
     Eddsa,
     FirstBit,
     Gcm,
@@ -37,6 +38,7 @@ from pypkcs11.mechanisms.parameters import (
     RsaPss,
     SignContext,
     StringData,
+    X942Dh,
 )
 from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
@@ -145,6 +147,20 @@ _READERS: Final[dict[type, Reader]] = {
         "CK_ECDH1_DERIVE_PARAMS",
         number("kdf"),
         octets("pSharedData", "ulSharedDataLen"),
+        octets("pPublicData", "ulPublicDataLen"),
+    ),
+    EcdhAesWrap: structure(
+        EcdhAesWrap,
+        "CK_ECDH_AES_KEY_WRAP_PARAMS",
+        number("ulAESKeyBits"),
+        number("kdf"),
+        octets("pSharedData", "ulSharedDataLen"),
+    ),
+    X942Dh: structure(
+        X942Dh,
+        "CK_X9_42_DH1_DERIVE_PARAMS",
+        number("kdf"),
+        octets("pOtherInfo", "ulOtherInfoLen"),
         octets("pPublicData", "ulPublicDataLen"),
     ),
     StringData: structure(StringData, "CK_KEY_DERIVATION_STRING_DATA", octets("pData", "ulLen")),

@@ -77,9 +77,15 @@ def load_private(attributes: Attributes) -> Key:
 
 
 def _point(curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePublicKey) -> bytes:
-    """The point, uncompressed (SEC 1, section 2.3.3)."""
+    return uncompressed(key, curve.octets)
+
+
+def uncompressed(key: ec.EllipticCurvePublicKey, size: int) -> bytes:
+    """A point without compression (SEC 1, section 2.3.3).
+
+    :param size: of a field element, in octets.
+    """
     numbers = key.public_numbers()
-    size = curve.octets
     return _UNCOMPRESSED + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
 
 

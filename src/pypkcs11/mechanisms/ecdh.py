@@ -8,6 +8,7 @@ cofactor is derivation without it. The curves of RFC 7748 have it in their priva
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -76,19 +77,12 @@ def encapsulate(key: Key, parameter: Ecdh) -> Encapsulation:
         has a public key.
     """
     _check_encapsulation(parameter)
-    return Encapsulation(_lengths(key)[0], partial(_encapsulate, key, parameter))
+    return Encapsulation(lengths(key)[0], partial(_encapsulate, key, parameter))
 
 
 def _encapsulate(key: Key, parameter: Ecdh, length: int | None) -> tuple[bytes, bytes]:
-    if key.type == CKK_EC:
-        private: Any = generate_private_key(key.value.curve)
-    else:
-        private = montgomery.generate(key)
-    own, other = _public_octets(key, private.public_key()), _public_octets(key, key.value)
-    secret = derive(
-        Key(key.type, key.bits, private), parameter._replace(public=other), length, None
-    )
-    return secret, own
+    private, own = ephemeral(key)
+    return derive(private, parameter._replace(public=public_octets(key)), length, None), own
 
 
 def decapsulate(key: Key, parameter: Ecdh, ciphertext: bytes, length: int | None) -> bytes:
@@ -98,7 +92,7 @@ def decapsulate(key: Key, parameter: Ecdh, ciphertext: bytes, length: int | None
         :func:`encapsulate`.
     """
     _check_encapsulation(parameter)
-    if len(ciphertext) not in _lengths(key):
+    if len(ciphertext) not in lengths(key):
         raise CryptokiError(CKR_WRAPPED_KEY_LEN_RANGE, "no public key of the curve is as long")
     try:
         return derive(key, parameter._replace(public=ciphertext), length, None)
@@ -114,22 +108,25 @@ def _check_encapsulation(parameter: Ecdh) -> None:
         raise _bad("encapsulation takes no public data")
 
 
-def _lengths(key: Key) -> tuple[int, ...]:
+def lengths(key: Key) -> tuple[int, ...]:
     """Octets of a public key as it is sent, and of the compressed one."""
     octets = (key.bits + 7) // 8
     return (1 + 2 * octets, 1 + octets) if key.type == CKK_EC else (octets,)
 
 
-def _public_octets(key: Key, public: Any) -> bytes:
-    """A public key as derivation takes it; a point is uncompressed."""
-    if key.type != CKK_EC:
-        raw: bytes = public.public_bytes_raw()
-        return raw
-    octets = (key.bits + 7) // 8
-    numbers = public.public_numbers()
-    x: bytes = numbers.x.to_bytes(octets, "big")
-    y: bytes = numbers.y.to_bytes(octets, "big")
-    return b"\4" + x + y
+def public_octets(key: Key) -> bytes:
+    """A public key as the other party gets it: an uncompressed point, or what RFC 7748 has."""
+    if key.type == CKK_EC_MONTGOMERY:
+        octets: bytes = key.value.public_bytes_raw()
+        return octets
+    return ec_keys.uncompressed(key.value, (key.bits + 7) // 8)
+
+
+def ephemeral(key: Key) -> tuple[Key, bytes]:
+    """A new private key on the curve of another key, and its public key in octets."""
+    private = _NEW[key.type](key)
+    public = Key(key.type, key.bits, private.public_key())
+    return Key(key.type, key.bits, private), public_octets(public)
 
 
 def _weierstrass(key: Key, public: bytes) -> bytes:
@@ -145,6 +142,13 @@ def _montgomery(key: Key, public: bytes) -> bytes:
 
 
 _SECRETS = {CKK_EC: _weierstrass, CKK_EC_MONTGOMERY: _montgomery}
+
+
+#: How a private key is made on the curve of another key.
+_NEW: dict[int, Callable[[Key], Any]] = {
+    CKK_EC: lambda key: generate_private_key(key.value.curve),
+    CKK_EC_MONTGOMERY: montgomery.generate,
+}
 
 
 def _bad(why: str) -> CryptokiError:

@@ -104,6 +104,22 @@ class Ecdh(NamedTuple):
     public: bytes
 
 
+class EcdhAesWrap(NamedTuple):
+    """CK_ECDH_AES_KEY_WRAP_PARAMS: the temporary AES key's size in bits, and how it is derived."""
+
+    aes_bits: int
+    kdf: int
+    shared: bytes
+
+
+class X942Dh(NamedTuple):
+    """CK_X9_42_DH1_DERIVE_PARAMS: key derivation function (CKD_), other info, the other's value."""
+
+    kdf: int
+    other: bytes
+    public: bytes
+
+
 class StringData(NamedTuple):
     """CK_KEY_DERIVATION_STRING_DATA: data that becomes part of a key, or is encrypted to one."""
 

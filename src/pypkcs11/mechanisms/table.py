@@ -32,6 +32,7 @@ FAMILIES = (
     "edwards",
     "montgomery",
     "ecdh",
+    "ecdh_key_wrap",
     "ml_dsa",
     "hash_ml_dsa",
     "ml_kem",
