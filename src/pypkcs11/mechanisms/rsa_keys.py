@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from math import gcd, lcm
 
+from cryptography.exceptions import InternalError, InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from pypkcs11.mechanisms import der, pkcs8
 from pypkcs11.mechanisms.reading import (
@@ -42,6 +46,9 @@ SIZES = (1024, 16384)
 #: With a larger modulus than this, the library beneath takes no larger exponent than that (bits).
 _LARGE_MODULUS = 3072
 _LARGE_EXPONENT = 64
+
+#: The largest modulus, in bits, whose primes are proved to be primes: a moment's work.
+_LARGEST_PROVED = 4096
 
 DEFAULT_EXPONENT = 65537
 
@@ -125,7 +132,7 @@ def complete_private(attributes: Attributes) -> Computed:
             optional_big_integer(attributes, CKA_COEFFICIENT) or rsa.rsa_crt_iqmp(prime_1, prime_2),
             rsa.RSAPublicNumbers(exponent, modulus),
         )
-        numbers.private_key()  # proves that the primes are, and that all the numbers fit
+        _prove(numbers)
     except ValueError:
         raise _inconsistent("the numbers are not those of an RSA key") from None
     computed = _private_attributes(numbers)
@@ -275,8 +282,40 @@ def _generate(exponent: int, bits: int) -> rsa.RSAPrivateNumbers:
         found.iqmp,
         rsa.RSAPublicNumbers(exponent, found.public_numbers.n),
     )
-    numbers.private_key()  # checks what was computed
+    _prove(numbers)
     return numbers
+
+
+def _prove(numbers: rsa.RSAPrivateNumbers) -> None:
+    """Prove that the primes are, and that all the numbers fit.
+
+    The library beneath lets no other thread go on meanwhile, which with 16384 bits would be for a
+    minute. So of large keys the numbers are held against each other, and a signature shows that
+    they work.
+
+    :raises ValueError: if they do not.
+    """
+    public = numbers.public_numbers
+    if public.n.bit_length() <= _LARGEST_PROVED:
+        numbers.private_key()
+        return
+    p, q, d = numbers.p, numbers.q, numbers.d
+    fit = (
+        p * q == public.n
+        and d * public.e % lcm(p - 1, q - 1) == 1
+        and numbers.dmp1 == d % (p - 1)
+        and numbers.dmq1 == d % (q - 1)
+        and numbers.iqmp * q % p == 1
+    )
+    if not fit:
+        raise ValueError("the numbers do not fit")
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    message = os.urandom(32)
+    try:
+        signature = key.sign(message, PKCS1v15(), hashes.SHA256())
+        public.public_key().verify(signature, message, PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, InternalError):
+        raise ValueError("the numbers are not those of an RSA key") from None
 
 
 def _invalid(reason: str) -> CryptokiError:
