@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable
 from functools import cache
 
+from abi import groups
 from abi.client import Client, Value, mechanism, number
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -43,6 +44,9 @@ PAIRS: dict[int, tuple[int, Template]] = {
         C.CKM_EC_MONTGOMERY_KEY_PAIR_GEN,
         {C.CKA_EC_PARAMS: bytes.fromhex("06032b656e")},
     ),
+    C.CKK_DSA: (C.CKM_DSA_KEY_PAIR_GEN, {**groups.DSA}),
+    C.CKK_DH: (C.CKM_DH_PKCS_KEY_PAIR_GEN, {**groups.DH}),
+    C.CKK_X9_42_DH: (C.CKM_X9_42_DH_KEY_PAIR_GEN, {**groups.X942}),
     C.CKK_ML_DSA: (C.CKM_ML_DSA_KEY_PAIR_GEN, {C.CKA_PARAMETER_SET: C.CKP_ML_DSA_44}),
     C.CKK_ML_KEM: (C.CKM_ML_KEM_KEY_PAIR_GEN, {C.CKA_PARAMETER_SET: C.CKP_ML_KEM_768}),
 }
@@ -63,6 +67,12 @@ def certificate() -> bytes:
 #: What certificates and the like are made of.
 OTHERS: dict[tuple[int, int | None], Callable[[], Template]] = {
     (C.CKO_DATA, None): dict,
+    (C.CKO_DOMAIN_PARAMETERS, C.CKK_DSA): lambda: {C.CKA_KEY_TYPE: C.CKK_DSA, **groups.DSA},
+    (C.CKO_DOMAIN_PARAMETERS, C.CKK_DH): lambda: {C.CKA_KEY_TYPE: C.CKK_DH, **groups.DH},
+    (C.CKO_DOMAIN_PARAMETERS, C.CKK_X9_42_DH): lambda: {
+        C.CKA_KEY_TYPE: C.CKK_X9_42_DH,
+        **groups.X942,
+    },
     (C.CKO_TRUST, None): lambda: {
         C.CKA_ISSUER: b"issuer",
         C.CKA_SERIAL_NUMBER: b"\2\1\1",

@@ -178,7 +178,7 @@ def test_one_part_calls_are_out_of_order(p11: Client, session: int, aes: int, ma
 
 
 def test_an_error_of_the_cipher_leaves_the_digest(p11: Client, session: int, mac: int) -> None:
-    public = {0x121: 1024}
+    public = {0x121: 2048}
     key, _ = p11.generate_pair(session, mechanism(0), public | {CKA_ENCRYPT: True}, {})
     p11.do("C_EncryptInit", session, mechanism(CKM_RSA_PKCS), key)
     p11.do("C_DigestInit", session, mechanism(CKM_SHA256))

@@ -420,7 +420,7 @@ def test_wrapping_keys(p11: Client, session: int, kek: int) -> None:
 
 def test_keys_that_are_not_wrapped(p11: Client, session: int, kek: int) -> None:
     mech = mechanism(c.CKM_AES_KEY_WRAP)
-    public, private = rsa_pair(p11, session, {}, {c.CKA_EXTRACTABLE: True}, 1024)
+    public, private = rsa_pair(p11, session, {}, {c.CKA_EXTRACTABLE: True})
     data = p11.create(session, {c.CKA_CLASS: c.CKO_DATA})
     for key, rv in (
         (99999, c.CKR_KEY_HANDLE_INVALID),

@@ -123,7 +123,7 @@ def test_hidden_values_cannot_be_guessed_at(p11: Client, session: int, on_token:
     _, open_key = p11.generate_pair(
         session,
         mechanism(CKM_RSA_PKCS_KEY_PAIR_GEN),
-        {CKA_MODULUS_BITS: 1024},
+        {CKA_MODULUS_BITS: 2048},
         {CKA_SENSITIVE: False, CKA_EXTRACTABLE: True, CKA_TOKEN: on_token},
     )
     sensitive = p11.copy(session, open_key, {CKA_SENSITIVE: True})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from abi import groups
 from abi.client import NULL, Client, Value, mechanism, octets
 from abi.key_helpers import P256, aes_template, ecdh, named, oaep, rsa_pair, secret, string_data
 
@@ -158,6 +159,102 @@ def test_derived_keys(places: tuple[Place, Place]) -> None:
     found = set()
     for place, pair, point in zip(places, pairs, reversed(points), strict=True):
         agree = mechanism(c.CKM_ECDH1_DERIVE, ecdh(point))
+        key = place.p11.derive(place.session, agree, pair[1], readable)
+        found.add(place.p11.get(place.session, key, c.CKA_VALUE))
+    assert len(found) == 1
+
+
+def test_signatures_with_dsa(places: tuple[Place, Place]) -> None:
+    kek = os.urandom(32)
+    wrap = mechanism(c.CKM_AES_KEY_WRAP_PAD)
+    numbers = (c.CKA_PRIME, c.CKA_SUBPRIME, c.CKA_BASE, c.CKA_VALUE)
+    for here, there in both_ways(places):
+        made = here.p11.generate_pair(
+            here.session,
+            mechanism(c.CKM_DSA_KEY_PAIR_GEN),
+            {**groups.DSA},
+            named({"EXTRACTABLE": True, "SIGN": True}),
+        )
+        public = there.p11.create(
+            there.session,
+            {c.CKA_CLASS: c.CKO_PUBLIC_KEY, c.CKA_KEY_TYPE: c.CKK_DSA, c.CKA_VERIFY: True}
+            | {number: here.p11.get(here.session, made[0], number) for number in numbers},
+        )
+        wrapped = here.p11.wrap(here.session, wrap, secret(*here, kek, WRAP=True), made[1])
+        private = there.p11.unwrap(
+            there.session,
+            wrap,
+            secret(*there, kek, UNWRAP=True),
+            wrapped,
+            {c.CKA_CLASS: c.CKO_PRIVATE_KEY, c.CKA_KEY_TYPE: c.CKK_DSA, c.CKA_SIGN: True},
+        )
+        data = os.urandom(32)
+        for kind in (c.CKM_DSA, c.CKM_DSA_SHA1, c.CKM_DSA_SHA256):
+            mech = mechanism(kind)
+            signature = here.p11.sign(here.session, mech, made[1], data)
+            there.p11.verify(there.session, mech, public, signature, data)
+            signature = there.p11.sign(there.session, mech, private, data)
+            here.p11.verify(here.session, mech, made[0], signature, data)
+
+
+def test_secrets_of_diffie_hellman(places: tuple[Place, Place]) -> None:
+    """The same secret, its leading zeros and its shortening included."""
+    prime = int.from_bytes(groups.FFDHE2048, "big")
+    theirs = pow(2, 0x1234567 << 200, prime)
+    lengths = {}
+    value = 1 << 230
+    while len(lengths) < 2:
+        lengths[pow(theirs, value, prime) >> 2040 == 0] = value
+        value += 1
+    readable = named({"CLASS": c.CKO_SECRET_KEY, "SENSITIVE": False, "EXTRACTABLE": True})
+    agree = mechanism(c.CKM_DH_PKCS_DERIVE, theirs.to_bytes(256, "big"))
+    for value in lengths.values():
+        secret_value = pow(theirs, value, prime).to_bytes(256, "big")
+        for place in places:
+            key = place.p11.create(
+                place.session,
+                {
+                    c.CKA_CLASS: c.CKO_PRIVATE_KEY,
+                    c.CKA_KEY_TYPE: c.CKK_DH,
+                    c.CKA_DERIVE: True,
+                    c.CKA_VALUE: value.to_bytes(29, "big"),
+                    **groups.DH,
+                },
+            )
+            for key_type, length in (
+                (c.CKK_GENERIC_SECRET, 256),
+                (c.CKK_GENERIC_SECRET, 255),
+                (c.CKK_GENERIC_SECRET, 20),
+                (c.CKK_AES, 32),
+            ):
+                template = readable | {c.CKA_KEY_TYPE: key_type, c.CKA_VALUE_LEN: length}
+                new = place.p11.derive(place.session, agree, key, template)
+                found = place.p11.get(place.session, new, c.CKA_VALUE)
+                assert found == secret_value[-length:]
+
+
+def test_diffie_hellman_between_the_two(places: tuple[Place, Place]) -> None:
+    """Each makes a pair of the other's parameters, and both derive."""
+    readable = named(
+        {
+            "CLASS": c.CKO_SECRET_KEY,
+            "KEY_TYPE": c.CKK_GENERIC_SECRET,
+            "VALUE_LEN": 64,
+            "SENSITIVE": False,
+            "EXTRACTABLE": True,
+        }
+    )
+    make, pairs = mechanism(c.CKM_DH_PKCS_KEY_PAIR_GEN), []
+    for place in places:
+        pairs.append(
+            place.p11.generate_pair(place.session, make, {**groups.DH}, {c.CKA_DERIVE: True})
+        )
+    found = set()
+    for place, pair, other, there in zip(
+        places, pairs, reversed(pairs), reversed(places), strict=True
+    ):
+        public = there.p11.get(there.session, other[0], c.CKA_VALUE)
+        agree = mechanism(c.CKM_DH_PKCS_DERIVE, public)
         key = place.p11.derive(place.session, agree, pair[1], readable)
         found.add(place.p11.get(place.session, key, c.CKA_VALUE))
     assert len(found) == 1

@@ -31,7 +31,7 @@ def _nothing(attributes: Attributes) -> dict[int, Value]:
 @cache
 def _completers() -> Mapping[tuple[int, int | None], Completer]:
     """By class and subtype (None for classes that have none). What is not here cannot be created:
-    domain parameters and one-time password keys, until there are mechanisms that use them.
+    one-time password keys, for example, until there are mechanisms that use them.
     """
     return {
         (CKO_DATA, None): _nothing,

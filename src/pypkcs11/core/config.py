@@ -53,6 +53,7 @@ class Config(NamedTuple):
     :param memory_so_pin: its SO PIN.
     :param memory_user_pin: its user's PIN.
     :param policy_strict: whether what the standard permits and attacks need is refused.
+    :param policy_weak_keys: whether RSA, DSA and DH keys of fewer than 2048 bits are generated.
     :param source: the file that was read, if any.
     """
 
@@ -81,6 +82,7 @@ class Config(NamedTuple):
     memory_so_pin: str | None = None
     memory_user_pin: str | None = None
     policy_strict: bool = False
+    policy_weak_keys: bool = False
     source: str | None = None
 
     def offers(self, mechanism: int) -> bool:
@@ -328,6 +330,7 @@ KEYS: dict[str, _Key] = {
     "memory.so_pin": _Key("a string of at most 255 octets", _pin),
     "memory.user_pin": _Key("a string of at most 255 octets", _pin),
     "policy.strict": _Key("true or false", _switch),
+    "policy.weak_keys": _Key("true or false", _switch),
 }
 
 _MEMORY = ("memory.label", "memory.so_pin", "memory.user_pin")

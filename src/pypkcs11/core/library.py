@@ -31,7 +31,18 @@ class Library:
     @cached_property
     def mechanisms(self) -> dict[int, Mechanism]:
         """The mechanisms that the configuration lets be used, by CKM_."""
-        return {number: row for number, row in mechanisms().items() if self.config.offers(number)}
+        return {
+            number: self._permitted(row)
+            for number, row in mechanisms().items()
+            if self.config.offers(number)
+        }
+
+    def _permitted(self, row: Mechanism) -> Mechanism:
+        """A row with the sizes of keys that the configuration lets be generated."""
+        smallest, largest = row.sizes
+        if self.config.policy_weak_keys or smallest >= row.strong:
+            return row
+        return row._replace(sizes=(row.strong, largest))
 
     def session(self, handle: int) -> Session:
         """The session of a handle.

@@ -16,6 +16,9 @@ from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_DESTROYABLE,
     CKA_KEY_TYPE,
+    CKA_MODULUS_BITS,
+    CKA_PRIME,
+    CKA_PRIME_BITS,
     CKA_PRIVATE,
     CKA_PUBLIC_KEY_INFO,
     CKA_TOKEN,
@@ -23,6 +26,8 @@ from pypkcs11.standard.constants import (
     CKO_PUBLIC_KEY,
     CKO_SECRET_KEY,
     CKR_ACTION_PROHIBITED,
+    CKR_ATTRIBUTE_VALUE_INVALID,
+    CKR_DOMAIN_PARAMS_INVALID,
     CKR_FUNCTION_FAILED,
     CKR_INFORMATION_SENSITIVE,
     CKR_MECHANISM_INVALID,
@@ -113,7 +118,7 @@ def _set_attributes(session: Session, obj: Object, template: Template) -> bool:
 
 
 def generate_key(session: Session, row: Mechanism, parameter: Any, template: Template) -> Object:
-    """C_GenerateKey (section 5.18.1), of a secret key.
+    """C_GenerateKey (section 5.18.1), of a secret key or of domain parameters.
 
     :raises CryptokiError: CKR_MECHANISM_INVALID, and as for :func:`create_object`.
     """
@@ -131,6 +136,7 @@ def generate_key(session: Session, row: Mechanism, parameter: Any, template: Tem
         known=row.chosen,
     )
     check_access(session, attributes)
+    _check_strength(row, attributes)
     attributes.update(row.generate(parameter, attributes))
     finish(attributes, Origin.GENERATE, row.type)
     return enter(session, [attributes])[0]
@@ -158,6 +164,7 @@ def generate_key_pair(
     policy_of(session.token.config).pair(public, private)
     check_access(session, public)
     check_access(session, private)
+    _check_strength(row, public)
     made_public, made_private = row.generate_pair(parameter, public, private)
     for given, made in ((public, made_public), (private, made_private)):
         info = made.get(CKA_PUBLIC_KEY_INFO)
@@ -168,6 +175,26 @@ def generate_key_pair(
     finish(private, Origin.GENERATE, row.type)
     public_key, private_key = enter(session, [public, private])
     return public_key, private_key
+
+
+#: Where templates say how large a key is to be, and what a wrong size is answered with.
+_SIZES: Final = (
+    (CKA_MODULUS_BITS, CKR_ATTRIBUTE_VALUE_INVALID),
+    (CKA_PRIME_BITS, CKR_ATTRIBUTE_VALUE_INVALID),
+    (CKA_PRIME, CKR_DOMAIN_PARAMS_INVALID),
+)
+
+
+def _check_strength(row: Mechanism, attributes: Attributes) -> None:
+    """Hold the size that a template asks for against what the configuration permits.
+
+    :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID, or CKR_DOMAIN_PARAMS_INVALID for a prime.
+    """
+    for type, rv in _SIZES if row.strong else ():
+        value = attributes.get(type)
+        bits = int.from_bytes(value, "big").bit_length() if isinstance(value, bytes) else value
+        if isinstance(bits, int) and bits < row.sizes[0]:
+            raise CryptokiError(rv, f"{bits} bits: policy.weak_keys permits no fewer than 2048")
 
 
 def object_size(session: Session, handle: int) -> int:

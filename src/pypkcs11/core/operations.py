@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from pypkcs11.core.logins import Login
 
 
+#: The classes of keys that operations may be given.
+KEYS: Final = frozenset({CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY})
+
+
 class Function:
     """A cryptographic function: its field in a mechanism's row, and the keys that may do it.
 
@@ -162,7 +166,7 @@ def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
         attributes[CKA_CLASS] not in function.classes
         or attributes.get(CKA_KEY_TYPE) not in row.key_types
     ):
-        if CKA_KEY_TYPE not in attributes:
+        if attributes[CKA_CLASS] not in KEYS:
             raise CryptokiError(function.wrong_handle, "not a key")
         raise CryptokiError(function.wrong_type, "not a key for this mechanism")
     if function.usage and not attributes.get(function.usage):

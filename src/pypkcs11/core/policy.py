@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from pypkcs11.core.templates import Origin
-from pypkcs11.mechanisms.parameters import RsaAesWrap
+from pypkcs11.mechanisms.parameters import EcdhAesWrap, RsaAesWrap
 from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard.constants import (
@@ -35,12 +35,15 @@ from pypkcs11.standard.constants import (
     CKA_VERIFY_RECOVER,
     CKA_WRAP,
     CKA_WRAP_TEMPLATE,
+    CKK_DH,
+    CKK_DSA,
     CKK_EC,
     CKK_EC_EDWARDS,
     CKK_EC_MONTGOMERY,
     CKK_ML_DSA,
     CKK_ML_KEM,
     CKK_RSA,
+    CKK_X9_42_DH,
     CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY,
     CKO_SECRET_KEY,
@@ -180,7 +183,7 @@ class Strict(Policy):
 
     def check_strength(self, by: Key, parameter: Any, key: Key) -> None:
         strength = _strength(by)
-        if isinstance(parameter, RsaAesWrap):
+        if isinstance(parameter, (RsaAesWrap, EcdhAesWrap)):
             strength = min(strength, parameter.aes_bits)
         if strength < _strength(key):
             raise CryptokiError(CKR_WRAPPING_KEY_SIZE_RANGE, "weaker than the key to be wrapped")
@@ -274,10 +277,15 @@ def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:
         raise _inconsistent("CKA_UNWRAP_TEMPLATE gives a role that CKA_WRAP_TEMPLATE does not ask")
 
 
-#: Security strengths by the least size in bits: of RSA keys (NIST SP 800-57 part 1, table 2), and
-#: of those whose size is their public key's (FIPS 203 and 204: categories 2, 3 and 5).
+#: Security strengths by the least size in bits: of RSA keys and those over finite fields (NIST SP
+#: 800-57 part 1, table 2), and of those whose size is their public key's (FIPS 203 and 204:
+#: categories 2, 3 and 5).
+_FACTORING: Final = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
 _STRENGTHS: Final = {
-    CKK_RSA: ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80)),
+    CKK_RSA: _FACTORING,
+    CKK_DSA: _FACTORING,
+    CKK_DH: _FACTORING,
+    CKK_X9_42_DH: _FACTORING,
     CKK_ML_DSA: ((2592 * 8, 256), (1952 * 8, 192), (1312 * 8, 128)),
     CKK_ML_KEM: ((1568 * 8, 256), (1184 * 8, 192)),
 }

@@ -210,7 +210,10 @@ class Mechanism(NamedTuple):
     :param extra_flags: CKF_EC_ and the like.
     :param given: attributes that a generated key has, which the template may only repeat.
     :param defaults: those that it has where the template is silent.
-    :param generate: from a parameter and the template's attributes to the new key's.
+    :param generate: from a parameter and the template's attributes to the new key's, or
+        to those of new domain parameters (whose class ``given`` says).
+    :param strong: the smallest key, in ``unit``, that is generated unless the configuration permits
+        weak ones; 0 if all are strong.
     :param generate_pair: the same for a key pair: (parameter, public, private) templates'
         attributes to the new public and private keys' attributes.
     :param wrap: from the wrapping key, a parameter and a key's octets to the wrapped key.
@@ -238,6 +241,7 @@ class Mechanism(NamedTuple):
     encrypt: Callable[[Key, Any], Cipher] | None = None
     decrypt: Callable[[Key, Any], Cipher] | None = None
     generate: Callable[[Any, Attributes], Computed] | None = None
+    strong: int = 0
     generate_pair: Callable[[Any, Attributes, Attributes], tuple[Computed, Computed]] | None = None
     wrap: Callable[[Key, Any, bytes], bytes] | None = None
     unwrap: Callable[[Key, Any, bytes], bytes] | None = None

@@ -96,6 +96,7 @@ MECHANISMS = (
         key_types=_KEYS,
         sizes=_SIZES,
         generate_pair=rsa_keys.generate,
+        strong=2048,
     ),
     Mechanism(
         type=CKM_RSA_PKCS,

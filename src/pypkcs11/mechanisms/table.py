@@ -28,6 +28,8 @@ from pypkcs11.standard.values import Attributes
 #: C_GetMechanismList gives the mechanisms.
 FAMILIES = (
     "rsa",
+    "dsa",
+    "dh",
     "ec",
     "edwards",
     "montgomery",
