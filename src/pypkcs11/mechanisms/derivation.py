@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from pypkcs11.mechanisms import aes_block, generic
+from pypkcs11.mechanisms import generic
 from pypkcs11.mechanisms.parameters import (
-    CbcEncryptData,
     FirstBit,
     KeyHandle,
-    Octets,
     StringData,
 )
 from pypkcs11.mechanisms.registry import BYTES, Derived, Key, Mechanism
 from pypkcs11.standard.constants import (
     CKK_AES,
-    CKM_AES_CBC_ENCRYPT_DATA,
-    CKM_AES_ECB_ENCRYPT_DATA,
     CKM_CONCATENATE_BASE_AND_DATA,
     CKM_CONCATENATE_BASE_AND_KEY,
     CKM_CONCATENATE_DATA_AND_BASE,
     CKM_EXTRACT_KEY_FROM_KEY,
     CKM_XOR_BASE_AND_DATA,
-    CKR_DATA_LEN_RANGE,
     CKR_KEY_SIZE_RANGE,
     CKR_MECHANISM_PARAM_INVALID,
     CKR_TEMPLATE_INCOMPLETE,
@@ -87,25 +82,6 @@ def extract(key: Key, parameter: FirstBit, length: int | None, second: Key | Non
     return leading(turned.to_bytes(bits // 8, "big"), length)
 
 
-def ecb_encrypt(key: Key, parameter: StringData, length: int | None, second: Key | None) -> bytes:
-    """Data encrypted with the base key in ECB mode."""
-    return _encrypted(aes_block.ecb_encrypt(key, None).run(parameter.data), length)
-
-
-def cbc_encrypt(
-    key: Key, parameter: CbcEncryptData, length: int | None, second: Key | None
-) -> bytes:
-    """Data encrypted with the base key in CBC mode."""
-    return _encrypted(aes_block.cbc_encrypt(key, Octets(parameter.iv)).run(parameter.data), length)
-
-
-def _encrypted(octets: bytes, length: int | None) -> bytes:
-    """:raises CryptokiError: CKR_DATA_LEN_RANGE if the data is too short (section 6.42.4)."""
-    if not octets or (length or 0) > len(octets):
-        raise CryptokiError(CKR_DATA_LEN_RANGE, "the data is shorter than the key shall be")
-    return leading(octets, length)
-
-
 _TRANSPARENT = Derived(transparent=True)
 
 
@@ -135,20 +111,6 @@ MECHANISMS = (
             (CKM_CONCATENATE_DATA_AND_BASE, StringData, data_and_base, _TRANSPARENT),
             (CKM_XOR_BASE_AND_DATA, StringData, xor, _TRANSPARENT),
             (CKM_EXTRACT_KEY_FROM_KEY, FirstBit, extract, _TRANSPARENT),
-        )
-    ),
-    *(
-        Mechanism(
-            type=mechanism,
-            key_types=(CKK_AES,),
-            sizes=(16, 32),
-            unit=BYTES,
-            parameter=parameter,
-            derive=derive,
-        )
-        for mechanism, parameter, derive in (
-            (CKM_AES_ECB_ENCRYPT_DATA, StringData, ecb_encrypt),
-            (CKM_AES_CBC_ENCRYPT_DATA, CbcEncryptData, cbc_encrypt),
         )
     ),
 )

@@ -74,7 +74,8 @@ class KeyType(NamedTuple):
     ``restore[class]`` gives the attributes that are in such octets (CKR_WRAPPED_KEY_INVALID); what
     they are worth ``complete`` says. ``lengths`` are the octets that a secret key may have; none
     for any number. ``public`` gives, of a private key, the attributes with which its public key
-    would be created.
+    would be created. ``shape`` makes a key of octets that were derived, for a type of which not all
+    octets are keys (the parity of DES).
     """
 
     type: int
@@ -84,6 +85,7 @@ class KeyType(NamedTuple):
     restore: Mapping[int, Callable[[bytes], Computed]] = _NONE
     lengths: frozenset[int] = frozenset()
     public: Callable[[Key], Computed] | None = None
+    shape: Callable[[bytes], bytes] | None = None
 
 
 class Payload(NamedTuple):
@@ -226,6 +228,7 @@ class Mechanism(NamedTuple):
     :param derive_many: the same for what is not just one secret: from the base key, a parameter,
         the octets of each object in the plan and the other base keys.
     :param chosen: whether who generates a key knows it, since it is made of a password.
+    :param legacy: whether it is too old to be offered unless the configuration asks for it.
     """
 
     type: int
@@ -254,6 +257,7 @@ class Mechanism(NamedTuple):
     chosen: bool = False
     given: Attributes = _NONE
     defaults: Attributes = _NONE
+    legacy: bool = False
 
     @property
     def flags(self) -> int:

@@ -1,4 +1,4 @@
-"""AES in ECB and CBC, with and without padding (PKCS #11 v3.2, section 6.13.3 to 6.13.5).
+"""Block ciphers in ECB and CBC, with and without padding (PKCS #11 v3.2, section 6.13.3 ff).
 
 All write straight from the caller's memory into the caller's memory where they can, and both may be
 the same memory.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
-from pypkcs11.mechanisms.aes_contexts import BLOCK, Contexts, contexts
+from pypkcs11.mechanisms.block_contexts import Contexts, OfKey
 from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
@@ -24,10 +24,13 @@ from pypkcs11.standard.values import Buffer
 #: Up to this many octets, one call and a copy are faster than writing in place.
 _SMALL = 4096
 
+#: Octets of the longest block there is.
+_LONGEST_BLOCK = 16
+
 #: How much is processed at a time where output overtakes input.
 _CHUNK = 65536
 
-_PADDING = tuple(bytes([count]) * count for count in range(BLOCK + 1))
+_PADDING = tuple(bytes([count]) * count for count in range(_LONGEST_BLOCK + 1))
 
 
 def _write(context: CipherContext, data: Buffer, out: memoryview) -> int:
@@ -40,10 +43,10 @@ def _write(context: CipherContext, data: Buffer, out: memoryview) -> int:
     if length <= _SMALL:
         out[:length] = context.update(data)
         return length
-    if len(out) >= length + BLOCK - 1:
+    if len(out) >= length + _LONGEST_BLOCK - 1:
         return context.update_into(data, out)
     view = memoryview(data)
-    head = length - BLOCK
+    head = length - _LONGEST_BLOCK
     context.update_into(view[:head], out)
     out[head:length] = context.update(view[head:])
     return length
@@ -71,12 +74,13 @@ def _write_shifted(context: CipherContext, held: bytes, data: Buffer, out: memor
 class _Blocks(Cipher):
     """What the modes have in common: a context, and octets held until their block is full."""
 
-    __slots__ = ("_context", "_contexts", "_held", "_start")
+    __slots__ = ("_block", "_context", "_contexts", "_held", "_start")
 
     #: What wrong data earns: of the wrong length.
     length_error = CKR_DATA_LEN_RANGE
 
     def __init__(self, idle: Contexts, start: bytes) -> None:
+        self._block = idle.block
         self._contexts = idle
         self._start = start
         self._context: CipherContext | None = None
@@ -86,7 +90,7 @@ class _Blocks(Cipher):
         return length
 
     def run(self, data: Buffer) -> bytes:
-        if len(data) % BLOCK:
+        if len(data) % self._block:
             raise self._bad_length()
         context = self._contexts.take(self._start)
         result = context.update(data)
@@ -94,7 +98,7 @@ class _Blocks(Cipher):
         return result
 
     def run_into(self, data: Buffer, out: memoryview) -> int:
-        if len(data) % BLOCK:
+        if len(data) % self._block:
             raise self._bad_length()
         context = self._contexts.take(self._start)
         written = _write(context, data, out)
@@ -103,7 +107,7 @@ class _Blocks(Cipher):
 
     def update_length(self, length: int) -> int:
         length += len(self._held)
-        return length - length % BLOCK
+        return length - length % self._block
 
     def update_into(self, data: Buffer, out: memoryview) -> int:
         context = self._context
@@ -136,7 +140,7 @@ class _Blocks(Cipher):
             self._contexts.give(context)
 
     def _bad_length(self) -> CryptokiError:
-        return CryptokiError(self.length_error, f"not a multiple of {BLOCK} octets")
+        return CryptokiError(self.length_error, f"not a multiple of {self._block} octets")
 
 
 class BlockEncryption(_Blocks):
@@ -158,13 +162,13 @@ class PaddingEncryption(_Blocks):
     __slots__ = ()
 
     def output_length(self, length: int) -> int:
-        return length - length % BLOCK + BLOCK
+        return length - length % self._block + self._block
 
     def run(self, data: Buffer) -> bytes:
         context = self._contexts.take(self._start)
         view = memoryview(data)
-        head = len(view) - len(view) % BLOCK
-        result = context.update(view[:head]) + context.update(_padded(view[head:]))
+        head = len(view) - len(view) % self._block
+        result = context.update(view[:head]) + context.update(self._padded(view[head:]))
         self._contexts.give(context)
         return result
 
@@ -172,27 +176,30 @@ class PaddingEncryption(_Blocks):
         context = self._contexts.take(self._start)
         length = len(data)
         if length <= _SMALL:
-            result = context.update(bytes(data) + _PADDING[BLOCK - length % BLOCK])
+            result = context.update(bytes(data) + _PADDING[self._block - length % self._block])
             out[: len(result)] = result
             self._contexts.give(context)
             return len(result)
         view = memoryview(data)
-        head = length - length % BLOCK
-        last = _padded(view[head:])
+        head = length - length % self._block
+        last = self._padded(view[head:])
         context.update_into(view[:head], out)
-        out[head : head + BLOCK] = context.update(last)
+        out[head : head + self._block] = context.update(last)
         self._contexts.give(context)
-        return head + BLOCK
+        return head + self._block
 
     def finish_length(self) -> int:
-        return BLOCK
+        return self._block
 
     def finish(self) -> bytes:
         context = self._context or self._contexts.take(self._start)
-        result = context.update(_padded(self._held))
+        result = context.update(self._padded(self._held))
         self._context = context
         self._end()
         return result
+
+    def _padded(self, rest: Buffer) -> bytes:
+        return bytes(rest) + _PADDING[self._block - len(rest)]
 
 
 class PaddingDecryption(_Blocks):
@@ -210,7 +217,8 @@ class PaddingDecryption(_Blocks):
         context = self._contexts.take(self._start)
         padded = context.update(data)
         self._contexts.give(context)
-        return padded[:-BLOCK] + _unpadded(padded[-BLOCK:])
+        block = self._block
+        return padded[:-block] + _unpadded(padded[-block:])
 
     def run_into(self, data: Buffer, out: memoryview) -> int:
         length = len(data)
@@ -221,7 +229,7 @@ class PaddingDecryption(_Blocks):
             return len(result)
         context = self._contexts.take(self._start)
         view = memoryview(data)
-        head = length - BLOCK
+        head = length - self._block
         context.update_into(view[:head], out)
         last = context.update(view[head:])
         self._contexts.give(context)
@@ -231,10 +239,10 @@ class PaddingDecryption(_Blocks):
 
     def update_length(self, length: int) -> int:
         length += len(self._held)
-        return (length - 1) // BLOCK * BLOCK if length else 0
+        return (length - 1) // self._block * self._block if length else 0
 
     def finish_length(self) -> int:
-        return BLOCK - 1
+        return self._block - 1
 
     def finish(self) -> bytes:
         held = self._held
@@ -246,12 +254,8 @@ class PaddingDecryption(_Blocks):
         return _unpadded(last)
 
     def _check(self, length: int) -> None:
-        if not length or length % BLOCK:
+        if not length or length % self._block:
             raise self._bad_length()
-
-
-def _padded(rest: Buffer) -> bytes:
-    return bytes(rest) + _PADDING[BLOCK - len(rest)]
 
 
 def _unpadded(block: bytes) -> bytes:
@@ -261,36 +265,40 @@ def _unpadded(block: bytes) -> bytes:
     CBC without authentication, and no way of comparing hides it.
     """
     count = block[-1]
-    if not 0 < count <= BLOCK or not block.endswith(_PADDING[count]):
+    if not 0 < count <= len(block) or not block.endswith(_PADDING[count]):
         raise CryptokiError(CKR_ENCRYPTED_DATA_INVALID, "the padding is wrong")
     return block[:-count]
 
 
-def _iv(parameter: Octets) -> bytes:
-    if len(parameter.value) != BLOCK:
-        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"the IV is not {BLOCK} octets long")
+def _iv(idle: Contexts, parameter: Octets) -> bytes:
+    if len(parameter.value) != idle.block:
+        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"the IV is not {idle.block} octets long")
     return parameter.value
 
 
-def ecb_encrypt(key: Key, parameter: None) -> Cipher:
+def ecb_encrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
     return BlockEncryption(contexts(key).ecb_encryptors, b"")
 
 
-def ecb_decrypt(key: Key, parameter: None) -> Cipher:
+def ecb_decrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
     return BlockDecryption(contexts(key).ecb_decryptors, b"")
 
 
-def cbc_encrypt(key: Key, parameter: Octets) -> Cipher:
-    return BlockEncryption(contexts(key).cbc_encryptors, _iv(parameter))
+def cbc_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+    idle = contexts(key).cbc_encryptors
+    return BlockEncryption(idle, _iv(idle, parameter))
 
 
-def cbc_decrypt(key: Key, parameter: Octets) -> Cipher:
-    return BlockDecryption(contexts(key).cbc_decryptors, _iv(parameter))
+def cbc_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+    idle = contexts(key).cbc_decryptors
+    return BlockDecryption(idle, _iv(idle, parameter))
 
 
-def cbc_pad_encrypt(key: Key, parameter: Octets) -> Cipher:
-    return PaddingEncryption(contexts(key).cbc_encryptors, _iv(parameter))
+def cbc_pad_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+    idle = contexts(key).cbc_encryptors
+    return PaddingEncryption(idle, _iv(idle, parameter))
 
 
-def cbc_pad_decrypt(key: Key, parameter: Octets) -> Cipher:
-    return PaddingDecryption(contexts(key).cbc_decryptors, _iv(parameter))
+def cbc_pad_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+    idle = contexts(key).cbc_decryptors
+    return PaddingDecryption(idle, _iv(idle, parameter))
