@@ -99,6 +99,11 @@ OTHERS: dict[tuple[int, int | None], Callable[[], Template]] = {
 }
 
 
+#: Octets of secret keys of which not all octets are keys: those of DES have an odd number of bits.
+ODD = bytes(octet for octet in range(256) if octet.bit_count() % 2)
+DES = frozenset((C.CKK_DES, C.CKK_DES2, C.CKK_DES3))
+
+
 def sample(p11: Client, session: int, object_class: int, subtype: int | None) -> Template:
     """What C_CreateObject needs for an object of a class and type.
 
@@ -107,7 +112,8 @@ def sample(p11: Client, session: int, object_class: int, subtype: int | None) ->
     if (object_class, subtype) in OTHERS:
         given = OTHERS[object_class, subtype]()
     elif object_class == C.CKO_SECRET_KEY:
-        given = {C.CKA_KEY_TYPE: subtype, C.CKA_VALUE: bytes(range(LENGTHS.get(subtype, 16)))}
+        octets = ODD if subtype in DES else bytes(range(256))
+        given = {C.CKA_KEY_TYPE: subtype, C.CKA_VALUE: octets[: LENGTHS.get(subtype, 16)]}
     else:
         given = {C.CKA_KEY_TYPE: subtype} | _pair(p11, session, object_class, subtype)
     return {C.CKA_CLASS: object_class} | given

@@ -9,6 +9,7 @@ from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.structures import (
     MOST,
     Reader,
+    bits,
     copied,
     flag,
     inline,
@@ -19,10 +20,14 @@ from pypkcs11.abi.structures import (
     single,
     structure,
     view,
+    whole_octets,
 )
 from pypkcs11.mechanisms.parameters import (
     AesCtr,
     CbcEncryptData,
+    ChaCha,
+    ChaChaPoly,
+    DesCbcEncryptData,
     Ecdh,
     EcdhAesWrap,
     Eddsa,
@@ -103,6 +108,16 @@ def _read_hkdf(pointer: CData, length: int) -> Hkdf:
     )
 
 
+#: The longest nonce, in octets. The standard counts bits here, and applications octets: no number
+#: can be meant both ways.
+_LONGEST_NONCE = 24
+
+
+def _nonce(c: CData) -> bytes:
+    length = c.ulNonceLen
+    return copied(c.pNonce, length if length <= _LONGEST_NONCE else whole_octets(length))
+
+
 _READERS: Final[dict[type, Reader]] = {
     Octets: _read_octets,
     MacGeneral: single(MacGeneral, "CK_MAC_GENERAL_PARAMS"),
@@ -131,6 +146,18 @@ _READERS: Final[dict[type, Reader]] = {
         octets("pIv", "ulIvLen"),
         octets("pAAD", "ulAADLen"),
         number("ulTagBits"),
+    ),
+    ChaCha: structure(
+        ChaCha,
+        "CK_CHACHA20_PARAMS",
+        bits("pBlockCounter", "blockCounterBits"),
+        bits("pNonce", "ulNonceBits"),
+    ),
+    ChaChaPoly: structure(
+        ChaChaPoly,
+        "CK_SALSA20_CHACHA20_POLY1305_PARAMS",
+        _nonce,
+        octets("pAAD", "ulAADLen"),
     ),
     RsaPss: structure(
         RsaPss, "CK_RSA_PKCS_PSS_PARAMS", number("hashAlg"), number("mgf"), number("sLen")
@@ -166,6 +193,12 @@ _READERS: Final[dict[type, Reader]] = {
     StringData: structure(StringData, "CK_KEY_DERIVATION_STRING_DATA", octets("pData", "ulLen")),
     CbcEncryptData: structure(
         CbcEncryptData, "CK_AES_CBC_ENCRYPT_DATA_PARAMS", inline("iv"), octets("pData", "length")
+    ),
+    DesCbcEncryptData: structure(
+        DesCbcEncryptData,
+        "CK_DES_CBC_ENCRYPT_DATA_PARAMS",
+        inline("iv"),
+        octets("pData", "length"),
     ),
     Hkdf: _read_hkdf,
     **kdf_parameters.READERS,

@@ -89,6 +89,22 @@ def octets(pointer: str, length: str) -> Field:
     return lambda c: copied(*both(c))
 
 
+def whole_octets(bits: int) -> int:
+    """How many octets so many bits are.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID unless they are whole octets.
+    """
+    if bits % 8:
+        raise invalid(f"{bits} bits")
+    return bits // 8
+
+
+def bits(pointer: str, length: str) -> Field:
+    """Octets that the structure points to, and whose number it says in bits."""
+    get_pointer, get_length = attrgetter(pointer), attrgetter(length)
+    return lambda c: copied(get_pointer(c), whole_octets(get_length(c)))
+
+
 def nested(pointer: str, reader: Reader) -> Field:
     """A structure that the structure points to."""
     get = attrgetter(pointer)

@@ -15,7 +15,7 @@ from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, finish
 from pypkcs11.core.wrapping import acting_key, embedded
 from pypkcs11.mechanisms.registry import Computed, Key, Material, Mechanism, Wanted
-from pypkcs11.mechanisms.table import complete_key
+from pypkcs11.mechanisms.table import complete_key, shaped
 from pypkcs11.standard.constants import (
     CKA_ALLOWED_MECHANISMS,
     CKA_ALWAYS_SENSITIVE,
@@ -197,6 +197,7 @@ def _complete(
 ) -> None:
     """Give an object what was derived for it, and what follows from that."""
     attributes, asked = planned.attributes, planned.asked
+    contributed = shaped(attributes, contributed)
     attributes.update(contributed)
     object_class = attributes[CKA_CLASS]
     if object_class != CKO_DATA:

@@ -14,7 +14,7 @@ from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, finish, split
 from pypkcs11.core.wrapping import acting_key, embedded
 from pypkcs11.mechanisms.registry import Encapsulation, Mechanism
-from pypkcs11.mechanisms.table import complete_key, key_type_of
+from pypkcs11.mechanisms.table import complete_key, key_type_of, shaped
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_DECAPSULATE,
@@ -141,6 +141,6 @@ def _contribute(attributes: dict[int, Value], secret: bytes) -> None:
     lengths = key_type_of(attributes).lengths
     if lengths and len(secret) not in lengths:
         raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "how much of the secret is the key")
-    attributes[CKA_VALUE] = secret
+    attributes.update(shaped(attributes, {CKA_VALUE: secret}))
     attributes.update(complete_key(attributes))
     finish(attributes, Origin.ENCAPSULATE, None)

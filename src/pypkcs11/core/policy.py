@@ -35,6 +35,9 @@ from pypkcs11.standard.constants import (
     CKA_VERIFY_RECOVER,
     CKA_WRAP,
     CKA_WRAP_TEMPLATE,
+    CKK_DES,
+    CKK_DES2,
+    CKK_DES3,
     CKK_DH,
     CKK_DSA,
     CKK_EC,
@@ -277,8 +280,8 @@ def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:
         raise _inconsistent("CKA_UNWRAP_TEMPLATE gives a role that CKA_WRAP_TEMPLATE does not ask")
 
 
-#: Security strengths by the least size in bits: of RSA keys and those over finite fields (NIST SP
-#: 800-57 part 1, table 2), and of those whose size is their public key's (FIPS 203 and 204:
+#: Security strengths by the least size in bits: of RSA and DES keys and those over finite fields
+#: (NIST SP 800-57 part 1, table 2), and of those whose size is their public key's (FIPS 203 and 204:
 #: categories 2, 3 and 5).
 _FACTORING: Final = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
 _STRENGTHS: Final = {
@@ -286,6 +289,9 @@ _STRENGTHS: Final = {
     CKK_DSA: _FACTORING,
     CKK_DH: _FACTORING,
     CKK_X9_42_DH: _FACTORING,
+    CKK_DES: ((64, 56),),
+    CKK_DES2: ((128, 80),),
+    CKK_DES3: ((192, 112),),
     CKK_ML_DSA: ((2592 * 8, 256), (1952 * 8, 192), (1312 * 8, 128)),
     CKK_ML_KEM: ((1568 * 8, 256), (1184 * 8, 192)),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pypkcs11.mechanisms import generic
+from pypkcs11.mechanisms import aes, chacha20, des, generic, poly1305
 from pypkcs11.mechanisms.parameters import (
     FirstBit,
     KeyHandle,
@@ -10,7 +10,6 @@ from pypkcs11.mechanisms.parameters import (
 )
 from pypkcs11.mechanisms.registry import BYTES, Derived, Key, Mechanism
 from pypkcs11.standard.constants import (
-    CKK_AES,
     CKM_CONCATENATE_BASE_AND_DATA,
     CKM_CONCATENATE_BASE_AND_KEY,
     CKM_CONCATENATE_DATA_AND_BASE,
@@ -22,7 +21,11 @@ from pypkcs11.standard.constants import (
 )
 from pypkcs11.standard.errors import CryptokiError
 
-_KEYS = (CKK_AES, *(key_type.type for key_type in generic.KEY_TYPES))
+_KEYS = tuple(
+    key_type.type
+    for family in (aes, des, chacha20, poly1305, generic)
+    for key_type in family.KEY_TYPES
+)
 
 
 def leading(octets: bytes, length: int | None) -> bytes:

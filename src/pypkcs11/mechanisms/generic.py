@@ -95,7 +95,8 @@ def restore_secret(octets: bytes) -> Computed:
     return {CKA_VALUE: octets}
 
 
-def _sha1(value: bytes) -> bytes:
+def sha1(value: bytes) -> bytes:
+    """The digest of which the check value of keys without a cipher of their own is cut."""
     context = HASHES[CKM_SHA_1].blank.copy()
     context.update(value)
     return context.finalize()
@@ -105,7 +106,7 @@ def complete_generic(attributes: Attributes) -> Computed:
     """As :func:`complete_secret`; the check value is of the value's SHA-1 digest."""
     if len(octets(attributes, CKA_VALUE)) > LONGEST:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"more than {LONGEST} octets")
-    return complete_secret(attributes, _sha1)
+    return complete_secret(attributes, sha1)
 
 
 def generate_generic(parameter: None, attributes: Attributes) -> Computed:

@@ -46,6 +46,20 @@ class Gcm(NamedTuple):
     tag_bits: int
 
 
+class ChaCha(NamedTuple):
+    """CK_CHACHA20_PARAMS: the block counter and the nonce, as long as their bits say."""
+
+    counter: bytes
+    nonce: bytes
+
+
+class ChaChaPoly(NamedTuple):
+    """CK_SALSA20_CHACHA20_POLY1305_PARAMS: the nonce and the additional data."""
+
+    nonce: bytes
+    aad: bytes
+
+
 class RsaPss(NamedTuple):
     """CK_RSA_PKCS_PSS_PARAMS: digest (CKM_), mask generation (CKG_), salt length in octets."""
 
@@ -127,7 +141,17 @@ class StringData(NamedTuple):
 
 
 class CbcEncryptData(NamedTuple):
-    """CK_AES_CBC_ENCRYPT_DATA_PARAMS: the IV (16 octets), and the data to encrypt to a key."""
+    """CK_AES_CBC_ENCRYPT_DATA_PARAMS: the IV (16 octets), and the data to encrypt to a key.
+
+    Camellia's and SEED's are laid out like it.
+    """
+
+    iv: bytes
+    data: bytes
+
+
+class DesCbcEncryptData(NamedTuple):
+    """CK_DES_CBC_ENCRYPT_DATA_PARAMS: the same with an IV of 8 octets."""
 
     iv: bytes
     data: bytes

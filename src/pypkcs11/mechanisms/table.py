@@ -17,6 +17,7 @@ from pypkcs11.mechanisms.registry import Computed, Key, KeyType, Mechanism
 from pypkcs11.standard.constants import (
     CKA_CLASS,
     CKA_KEY_TYPE,
+    CKA_VALUE,
     CKR_ATTRIBUTE_VALUE_INVALID,
     CKR_KEY_NOT_WRAPPABLE,
     CKR_TEMPLATE_INCONSISTENT,
@@ -39,6 +40,9 @@ FAMILIES = (
     "hash_ml_dsa",
     "ml_kem",
     "aes",
+    "des",
+    "chacha20",
+    "poly1305",
     "generic",
     "digests",
     "macs",
@@ -85,6 +89,15 @@ def complete_key(attributes: Attributes) -> Computed:
         type's own function raises.
     """
     return _of_class(_key_type(attributes).complete, attributes)(attributes)
+
+
+def shaped(attributes: Attributes, derived: Computed) -> Computed:
+    """What was derived for a key, with a value that is one of its type (the parity of DES)."""
+    key_type = key_types().get(attributes.get(CKA_KEY_TYPE))  # type: ignore[arg-type]
+    value = derived.get(CKA_VALUE)
+    if key_type is None or key_type.shape is None or not isinstance(value, bytes):
+        return derived
+    return {**derived, CKA_VALUE: key_type.shape(value)}
 
 
 def export_key(attributes: Attributes) -> bytes:
