@@ -148,7 +148,9 @@ def make(store: TokenStore, config: Config) -> Iterator[Object]:
     Their CKA_UNIQUE_ID is the token's serial and the object's name: the same in every process,
     for as long as the token lives.
     """
-    offered = [number for number in mechanisms() if config.offers(number)]
+    offered = [
+        number for number, row in mechanisms().items() if config.offers(number, legacy=row.legacy)
+    ]
     for profile, needed in _PROFILES:
         if all(number in offered for number in needed):
             attributes = _attributes(store, CKO_PROFILE, f"profile-{profile}")

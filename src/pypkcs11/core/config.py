@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from pypkcs11.core import log
+from pypkcs11.core.config_text import line_of, nearest, quote, show
 
 SYSTEM_FILE = "/etc/pypkcs11/config.toml"
 #: Where tokens may live.
@@ -33,6 +34,7 @@ class Config(NamedTuple):
     :param log_file: None for standard error.
     :param mechanisms_allow: the only CKM_ to offer; None for all.
     :param mechanisms_deny: CKM_ not to offer.
+    :param mechanisms_enable: legacy CKM_ to offer; None for all.
     :param slots_removable: whether slots say CKF_REMOVABLE_DEVICE.
     :param slots_free: whether a slot with an uninitialised token is offered.
     :param slots_description: CK_SLOT_INFO.slotDescription, at most 64 octets; None for the
@@ -63,6 +65,7 @@ class Config(NamedTuple):
     log_file: str | None = None
     mechanisms_allow: frozenset[int] | None = None
     mechanisms_deny: frozenset[int] = frozenset()
+    mechanisms_enable: frozenset[int] | None = frozenset()
     slots_removable: bool = False
     slots_free: bool = True
     slots_description: str | None = None
@@ -85,10 +88,16 @@ class Config(NamedTuple):
     policy_weak_keys: bool = False
     source: str | None = None
 
-    def offers(self, mechanism: int) -> bool:
-        """Return whether the operator lets ``mechanism`` (a CKM_) be used."""
+    def offers(self, mechanism: int, *, legacy: bool = False) -> bool:
+        """Return whether the operator lets ``mechanism`` (a CKM_) be used.
+
+        :param legacy: whether it is too old to be offered to those who have not asked for it.
+        """
         if self.mechanisms_allow is not None:
             return mechanism in self.mechanisms_allow
+        enabled = self.mechanisms_enable
+        if legacy and enabled is not None and mechanism not in enabled:
+            return False
         return mechanism not in self.mechanisms_deny
 
 
@@ -137,7 +146,7 @@ def _find(environ: Mapping[str, str], home: str | None) -> tuple[str | None, str
         try:
             return path, _contents(path)
         except FileNotFoundError:
-            raise ConfigError(f"{_show(path)}: PYPKCS11_CONF names it, but there is none") from None
+            raise ConfigError(f"{show(path)}: PYPKCS11_CONF names it, but there is none") from None
     base = _absolute(environ, "XDG_CONFIG_HOME") or (home and os.path.join(home, ".config"))
     candidates = [os.path.join(base, "pypkcs11", "config.toml")] if base else []
     for path in (*candidates, SYSTEM_FILE):
@@ -155,12 +164,12 @@ def _contents(path: str) -> str:
     except FileNotFoundError:
         raise
     except OSError as problem:
-        raise ConfigError(f"{_show(path)}: cannot be read: {problem.strerror}") from None
+        raise ConfigError(f"{show(path)}: cannot be read: {problem.strerror}") from None
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise ConfigError(f"{_show(path)}:{line}: the file is not UTF-8") from None
+        raise ConfigError(f"{show(path)}:{line}: the file is not UTF-8") from None
 
 
 def _default_directory(environ: Mapping[str, str], home: str | None) -> str:
@@ -200,35 +209,35 @@ class _Key(NamedTuple):
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _WrongError(f"{_quote(value)} is not a string")
+        raise _WrongError(f"{quote(value)} is not a string")
     if not value or "\0" in value:
-        raise _WrongError(f"{_quote(value)} is empty or has a NUL in it")
+        raise _WrongError(f"{quote(value)} is empty or has a NUL in it")
     return value
 
 
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _WrongError(f"{_quote(value)} is neither true nor false")
+        raise _WrongError(f"{quote(value)} is neither true nor false")
     return value
 
 
 def _level(value: object) -> int:
     level = log.LEVELS.get(_text(value).lower())
     if level is None:
-        raise _WrongError(f"unknown level {_quote(value)}{_nearest(_text(value), log.LEVELS)}")
+        raise _WrongError(f"unknown level {quote(value)}{nearest(_text(value), log.LEVELS)}")
     return level
 
 
 def _store(value: object) -> str:
     store = _text(value)
     if store not in STORES:
-        raise _WrongError(f"unknown store {_quote(store)}{_nearest(store, STORES)}")
+        raise _WrongError(f"unknown store {quote(store)}{nearest(store, STORES)}")
     return store
 
 
 def _token_label(value: object) -> str:
     if len(_text(value).encode("utf-8", "surrogatepass")) > 32:
-        raise _WrongError(f"{_quote(value)} is longer than 32 octets")
+        raise _WrongError(f"{quote(value)} is longer than 32 octets")
     return _text(value)
 
 
@@ -252,7 +261,7 @@ def _pin(value: object) -> str:
 
 def _description(value: object) -> str:
     if len(_text(value).encode("utf-8", "surrogatepass")) > 64:
-        raise _WrongError(f"{_quote(value)} is longer than 64 octets")
+        raise _WrongError(f"{quote(value)} is longer than 64 octets")
     return _text(value)
 
 
@@ -262,14 +271,14 @@ def _labels(value: object) -> tuple[str, ...]:
     labels = tuple(_description(label) for label in value)
     for label in labels:
         if labels.count(label) > 1:
-            raise _WrongError(f"two slots have the label {_quote(label)}")
+            raise _WrongError(f"two slots have the label {quote(label)}")
     return labels
 
 
 def _number(low: int, high: int) -> _Key:
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise _WrongError(f"{_quote(value)} is not a whole number")
+            raise _WrongError(f"{quote(value)} is not a whole number")
         if not low <= value <= high:
             raise _WrongError(f"{value} is out of range")
         return value
@@ -279,8 +288,12 @@ def _number(low: int, high: int) -> _Key:
 
 def _mechanisms(value: object) -> frozenset[int]:
     if not isinstance(value, list):
-        raise _WrongError(f"{_quote(value)} is not a list")
+        raise _WrongError(f"{quote(value)} is not a list")
     return frozenset(_mechanism(entry) for entry in value)
+
+
+def _enabled(value: object) -> frozenset[int] | None:
+    return None if value == _ALL else _mechanisms(value)
 
 
 def _mechanism(value: object) -> int:
@@ -295,11 +308,12 @@ def _mechanism(value: object) -> int:
     if isinstance(number, int):
         return number
     known = [other for other in vars(constants) if other.startswith("CKM_")]
-    raise _WrongError(f"unknown mechanism {_quote(name)}{_nearest(name, known)}")
+    raise _WrongError(f"unknown mechanism {quote(name)}{nearest(name, known)}")
 
 
 _PATH = "a path: absolute, beginning with ~/, or relative to this file's directory"
 _MECHANISMS = 'a list of names such as "CKM_AES_GCM" and of numbers'
+_ALL = "all"
 _RETRIES = _number(0, 1_000_000)
 _SESSIONS = _number(0, 1_000_000)
 
@@ -311,6 +325,7 @@ KEYS: dict[str, _Key] = {
     "log.file": _Key(_PATH, _text),
     "mechanisms.allow": _Key(_MECHANISMS, _mechanisms),
     "mechanisms.deny": _Key(_MECHANISMS, _mechanisms),
+    "mechanisms.enable": _Key(f'"{_ALL}", or {_MECHANISMS}', _enabled),
     "slots.removable": _Key("true or false", _switch),
     "slots.free": _Key("true or false", _switch),
     "slots.description": _Key("a string of at most 64 octets", _description),
@@ -404,8 +419,9 @@ def _resolve(value: str, path: str, home: str | None) -> str:
 
 
 def _check_together(values: dict[str, object], path: str, text: str) -> None:
-    if "mechanisms.allow" in values and "mechanisms.deny" in values:
-        raise _error(path, text, "mechanisms.deny", "give it or mechanisms.allow, not both")
+    for key in ("mechanisms.deny", "mechanisms.enable"):
+        if "mechanisms.allow" in values and key in values:
+            raise _error(path, text, key, "give it or mechanisms.allow, not both")
 
     def number(key: str) -> int:
         default = getattr(Config(tokens_directory=""), key.replace(".", "_"))
@@ -434,9 +450,9 @@ def _check_together(values: dict[str, object], path: str, text: str) -> None:
 
 
 def _error(path: str, text: str, key: str, problem: str) -> ConfigError:
-    line = _line_of(text, key)
-    place = f"{_show(path)}:{line}" if line else _show(path)
-    return ConfigError(f"{place}: {_show(key)}: {problem}")
+    line = line_of(text, key)
+    place = f"{show(path)}:{line}" if line else show(path)
+    return ConfigError(f"{place}: {show(key)}: {problem}")
 
 
 def _syntax_error(path: str, problem: str, text: str) -> ConfigError:
@@ -445,31 +461,7 @@ def _syntax_error(path: str, problem: str, text: str) -> ConfigError:
     found = re.search(r"at line (\d+)", problem)
     line = int(found[1]) if found else text.count("\n") + 1
     hint = '; a file has tables and keys like: [log] level = "info", strings in quotes'
-    return ConfigError(f"{_show(path)}:{line}: not TOML: {_show(problem)}{hint}")
-
-
-def _line_of(text: str, key: str) -> int | None:
-    """Where ``key`` stands. tomllib does not tell, so this looks at the lines as a person would."""
-    import re
-
-    table, _, name = key.partition(".")
-
-    def quoted(word: str) -> str:
-        return rf"""["']?{re.escape(word)}["']?"""
-
-    header = re.compile(r"\s*\[{1,2}\s*([^\]]*?)\s*\]")
-    dotted = re.compile(rf"\s*{quoted(table)}\s*(\.\s*{quoted(name)}\s*)?=")
-    entry = re.compile(rf"\s*{quoted(name)}\s*[.=]")
-    here = ""
-    start = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if found := header.match(line):
-            here = found[1].strip("\"'")
-            if here == table and start is None:
-                start = number
-        elif (here == "" and dotted.match(line)) or (name and here == table and entry.match(line)):
-            return number
-    return start
+    return ConfigError(f"{show(path)}:{line}: not TOML: {show(problem)}{hint}")
 
 
 def _unknown(key: str) -> str:
@@ -477,30 +469,7 @@ def _unknown(key: str) -> str:
     if key in tables:
         return f"this is a table: write [{key}], and its keys below"
     if "." not in key:
-        return f"there is no such table, and keys stand in tables{_nearest(key, tables)}"
+        return f"there is no such table, and keys stand in tables{nearest(key, tables)}"
     table = key.partition(".")[0]
     siblings = [known for known in KEYS if known.startswith(f"{table}.")]
-    return f"there is no such key{_nearest(key, siblings or KEYS)}"
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    import difflib
-
-    names = list(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(names)}" if len(names) < 40 else ""
-
-
-def _show(text: str) -> str:
-    """A path or a key on one line, whatever is in it."""
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
-def _quote(value: object) -> str:
-    """A value as it may stand in the file, on one line and not too long."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    shown = f'"{_show(value)}"' if isinstance(value, str) else repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return f"there is no such key{nearest(key, siblings or KEYS)}"

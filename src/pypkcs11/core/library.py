@@ -34,7 +34,7 @@ class Library:
         return {
             number: self._permitted(row)
             for number, row in mechanisms().items()
-            if self.config.offers(number)
+            if self.config.offers(number, legacy=row.legacy)
         }
 
     def _permitted(self, row: Mechanism) -> Mechanism:

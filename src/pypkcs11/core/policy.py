@@ -281,8 +281,8 @@ def _check_round_trip(wrapping: Attributes, unwrapping: Attributes) -> None:
 
 
 #: Security strengths by the least size in bits: of RSA and DES keys and those over finite fields
-#: (NIST SP 800-57 part 1, table 2), and of those whose size is their public key's (FIPS 203 and 204:
-#: categories 2, 3 and 5).
+#: (NIST SP 800-57 part 1, table 2), and of those whose size is their public key's (FIPS 203 and
+#: 204: categories 2, 3 and 5).
 _FACTORING: Final = ((15360, 256), (7680, 192), (3072, 128), (2048, 112), (1024, 80))
 _STRENGTHS: Final = {
     CKK_RSA: _FACTORING,

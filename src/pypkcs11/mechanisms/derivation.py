@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pypkcs11.mechanisms import aes, chacha20, des, generic, poly1305
+from pypkcs11.mechanisms import aes, chacha20, des, generic, old_ciphers, poly1305
 from pypkcs11.mechanisms.parameters import (
     FirstBit,
     KeyHandle,
@@ -23,7 +23,7 @@ from pypkcs11.standard.errors import CryptokiError
 
 _KEYS = tuple(
     key_type.type
-    for family in (aes, des, chacha20, poly1305, generic)
+    for family in (aes, des, chacha20, poly1305, generic, old_ciphers)
     for key_type in family.KEY_TYPES
 )
 

@@ -53,6 +53,7 @@ FAMILIES = (
     "tls",
     "hash_derivation",
     "public_keys",
+    "old_ciphers",
 )
 
 

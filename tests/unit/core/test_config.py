@@ -15,7 +15,7 @@ import pytest
 
 from pypkcs11.core import config, log
 from pypkcs11.core.config import KEYS, Config, ConfigError, load
-from pypkcs11.standard.constants import CKM_AES_GCM, CKM_MD5, CKM_SHA256
+from pypkcs11.standard.constants import CKM_AES_GCM, CKM_MD5, CKM_RC4, CKM_SEED_ECB, CKM_SHA256
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
@@ -184,6 +184,21 @@ def test_mechanisms(read: Load) -> None:
     assert not read("[mechanisms]\nallow = []\n").offers(CKM_SHA256)
 
 
+def test_old_mechanisms_are_asked_for(read: Load) -> None:
+    assert not read("").offers(CKM_RC4, legacy=True)
+    assert not read('[mechanisms]\ndeny = ["CKM_MD5"]\n').offers(CKM_RC4, legacy=True)
+    named = read('[mechanisms]\nenable = ["CKM_RC4"]\n')
+    assert named.offers(CKM_RC4, legacy=True)
+    assert not named.offers(CKM_SEED_ECB, legacy=True)
+    assert named.offers(CKM_SHA256)
+    every = read('[mechanisms]\nenable = "all"\ndeny = ["CKM_RC4"]\n')
+    assert every.offers(CKM_SEED_ECB, legacy=True)
+    assert not every.offers(CKM_RC4, legacy=True)
+    allowed = read('[mechanisms]\nallow = ["CKM_RC4"]\n')
+    assert allowed.offers(CKM_RC4, legacy=True)
+    assert not allowed.offers(CKM_SEED_ECB, legacy=True)
+
+
 def test_levels_may_be_in_capitals(read: Load) -> None:
     assert read('[log]\nlevel = "DEBUG"\n').log_level == log.DEBUG
 
@@ -221,6 +236,9 @@ WRONG = [
     ("[mechanisms]\ndeny = [-1]", 2, "-1 is no mechanism's number"),
     ('[mechanisms]\nallow = ["CKM_MD5"]\ndeny = []', 3, "give it or mechanisms.allow, not both"),
     ('directories.tokendir = "/x"', 1, "a key of SoftHSM: here it is tokens.directory"),
+    ('[mechanisms]\nallow = []\nenable = "all"', 3, "give it or mechanisms.allow, not both"),
+    ('[mechanisms]\nenable = "every"', 2, 'accepted: "all", or a list of names'),
+    ('[mechanisms]\nenable = ["CKM_RC5X"]', 2, "did you mean CKM_RC"),
     ('[slots]\nmechanisms = "ALL"', 2, "here it is mechanisms.allow or mechanisms.deny"),
     ("# softhsm2.conf\ndirectories.tokendir = /var/lib/softhsm", 2, "not TOML"),
     ("[log]\nlevel = 'info'\nlevel = 'info'", 3, "not TOML"),
