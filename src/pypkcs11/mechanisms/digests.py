@@ -1,6 +1,7 @@
 """Message digests (PKCS #11 v3.2, section 6.20 to 6.27), and the table of hash functions.
 
-Every family that hashes takes its hash function from :data:`HASHES`.
+Every family that hashes takes its hash function from :data:`HASHES`. Of BLAKE2b, the library
+beneath has the digest of 512 bits only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from pypkcs11.mechanisms.operation import Digest, with_own_context
 from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
+    CKM_BLAKE2B_512,
     CKM_MD5,
     CKM_SHA3_224,
     CKM_SHA3_256,
@@ -63,6 +65,7 @@ HASHES: dict[int, HashFunction] = {
         (CKM_SHA3_256, hashes.SHA3_256()),
         (CKM_SHA3_384, hashes.SHA3_384()),
         (CKM_SHA3_512, hashes.SHA3_512()),
+        (CKM_BLAKE2B_512, hashes.BLAKE2b(64)),
     )
 }
 

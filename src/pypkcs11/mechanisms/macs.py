@@ -16,6 +16,7 @@ from pypkcs11.mechanisms.operation import Signature, Verification, with_own_cont
 from pypkcs11.mechanisms.parameters import MacGeneral
 from pypkcs11.mechanisms.registry import BYTES, Key, Mechanism
 from pypkcs11.standard.constants import (
+    CKK_BLAKE2B_512_HMAC,
     CKK_GENERIC_SECRET,
     CKK_MD5_HMAC,
     CKK_SHA3_224_HMAC,
@@ -29,6 +30,9 @@ from pypkcs11.standard.constants import (
     CKK_SHA512_256_HMAC,
     CKK_SHA512_HMAC,
     CKK_SHA_1_HMAC,
+    CKM_BLAKE2B_512,
+    CKM_BLAKE2B_512_HMAC,
+    CKM_BLAKE2B_512_HMAC_GENERAL,
     CKM_MD5,
     CKM_MD5_HMAC,
     CKM_MD5_HMAC_GENERAL,
@@ -178,6 +182,7 @@ _HMACS = (
     (CKM_SHA3_256, CKM_SHA3_256_HMAC, CKM_SHA3_256_HMAC_GENERAL, CKK_SHA3_256_HMAC),
     (CKM_SHA3_384, CKM_SHA3_384_HMAC, CKM_SHA3_384_HMAC_GENERAL, CKK_SHA3_384_HMAC),
     (CKM_SHA3_512, CKM_SHA3_512_HMAC, CKM_SHA3_512_HMAC_GENERAL, CKK_SHA3_512_HMAC),
+    (CKM_BLAKE2B_512, CKM_BLAKE2B_512_HMAC, CKM_BLAKE2B_512_HMAC_GENERAL, CKK_BLAKE2B_512_HMAC),
 )
 
 

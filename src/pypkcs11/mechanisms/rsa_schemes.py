@@ -42,6 +42,7 @@ from pypkcs11.standard.constants import (
     CKG_MGF1_SHA256,
     CKG_MGF1_SHA384,
     CKG_MGF1_SHA512,
+    CKM_BLAKE2B_512,
     CKM_MD5,
     CKM_SHA3_224,
     CKM_SHA3_256,
@@ -80,6 +81,9 @@ _MASKS = {
     CKG_MGF1_SHA3_384: CKM_SHA3_384,
     CKG_MGF1_SHA3_512: CKM_SHA3_512,
 }
+
+#: The digests that cannot be had for PSS: one is broken, one the library beneath does not take.
+_NOT_FOR_PSS = frozenset((CKM_MD5, CKM_BLAKE2B_512))
 
 #: The digests that the library beneath takes for OAEP, as its hash and in its mask.
 _OAEP_HASHES = frozenset((CKM_SHA_1, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512))
@@ -334,7 +338,7 @@ def _pss(bits: int, parameter: RsaPss) -> tuple[PSS, HashFunction]:
     """
     function = HASHES.get(parameter.hash)
     mask = _MASKS.get(parameter.mgf)
-    if function is None or mask is None or function.mechanism == CKM_MD5:
+    if function is None or mask is None or function.mechanism in _NOT_FOR_PSS:
         raise _bad_parameter("no such digest or mask generation function")
     if parameter.salt_length > (bits - 1 + 7) // 8 - function.length - 2:
         raise _bad_parameter(f"a salt of {parameter.salt_length} octets")
