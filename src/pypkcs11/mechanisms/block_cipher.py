@@ -1,7 +1,7 @@
 """A block cipher as a row, and the mechanisms that follow from it.
 
 What the standard says of DES, Camellia or SEED in ECB and CBC is what it says of AES, for blocks of
-another length (PKCS #11 v3.2, sections 6.13, 6.17, 6.18 and 6.42; v2.40 historical, section 2.9).
+another length (PKCS #11 v3.2, section 6.13 and the ciphers' own; v2.40, "General block cipher").
 """
 
 from __future__ import annotations

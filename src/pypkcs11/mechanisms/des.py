@@ -1,4 +1,4 @@
-"""DES and triple DES (PKCS #11 v3.2, sections 6.17 and 6.18; v2.40 historical, section 2.9).
+"""DES and triple DES (PKCS #11 v3.2, "Double and Triple-length DES"; v2.40, historical).
 
 The library beneath has triple DES only. With three equal keys it is DES: what the first encrypts
 the second decrypts. A key of double length is one of triple length whose third key is the first.
@@ -134,7 +134,7 @@ def _decrypt(mode: Feedback, key: Key, parameter: Octets) -> Cipher:
 
 
 def _feedback(mechanism: int, mode: Feedback) -> Mechanism:
-    """The row of a feedback mode, for keys of every length (section 6.17.9 and 6.17.10)."""
+    """The row of a feedback mode, for keys of every length."""
     return Mechanism(
         type=mechanism,
         key_types=(CKK_DES, CKK_DES2, CKK_DES3),

@@ -1,8 +1,8 @@
 """Ciphers that few use any more, offered only when the configuration asks for them.
 
-Camellia, SEED and Blowfish (PKCS #11 v3.2, sections 6.44, 6.46 and 6.30), CAST-128 and IDEA (v2.40
-historical, section 2.9), and RC4 (the same, section 2.3). The library beneath does not take all the
-keys that the standard allows: of CAST-128 none below 5 octets, of RC4 eight lengths.
+Camellia, SEED and Blowfish (PKCS #11 v3.2), CAST-128, IDEA and RC4 (v2.40, historical). The library
+beneath does not take all the keys that the standard allows: of CAST-128 none below 5 octets, of RC4
+eight lengths.
 """
 
 from __future__ import annotations
