@@ -51,9 +51,10 @@ FAMILIES = (
     "sp800_108",
     "pbkdf2",
     "tls",
+    "old_ciphers",
+    # These go by what the families before them have.
     "hash_derivation",
     "public_keys",
-    "old_ciphers",
 )
 
 

@@ -129,10 +129,7 @@ ANY_LENGTH = {key_type.type for key_type in generic.KEY_TYPES}
 GENERATORS = [
     row
     for row in MECHANISMS.values()
-    if row.generate
-    and row.parameter is None
-    and row.key_types
-    and row.key_types[0] in ANY_LENGTH
+    if row.generate and row.parameter is None and row.key_types and row.key_types[0] in ANY_LENGTH
 ]
 
 
