@@ -18,7 +18,7 @@ Argument = str | Path
 TIMEOUT = 60.0
 """Seconds that one command may take."""
 
-SETTINGS = ("PYPKCS11_", "PKCS11_", "P11_KIT_", "GNUTLS_", "OPENSSL_", "OPENSC_", "XDG_")
+SETTINGS = ("PYPKCS11_", "PKCS11_", "P11_KIT_", "GNUTLS_", "OPENSSL_", "OPENSC_", "SSH_", "XDG_")
 """Prefixes of variables that steer the programs or the library; no test inherits them."""
 
 EC_ATTRIBUTE = re.compile(r"(EC_POINT|EC_PARAMS): +([0-9a-f]+)")
@@ -217,22 +217,38 @@ def background(
     Gives the path of the file that receives the server's output.
     """
     log = cwd / f"server-{port}.log"
+    with running(*arguments, env=env, cwd=cwd, log=log, ready=lambda: accepts_connections(port)):
+        yield log
+
+
+@contextmanager
+def running(
+    *arguments: Argument,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    ready: Callable[[], bool],
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for as long as the block lasts, from when it is ``ready``.
+
+    ``log`` is the file that receives its output.
+    """
     with log.open("wb") as output:
-        server = subprocess.Popen(
+        program = subprocess.Popen(
             [str(argument) for argument in arguments],
             env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        wait_until(lambda: accepts_connections(port) or server.poll() is not None, "the server")
-        assert server.poll() is None, f"the server ended at once\n{log.read_text(errors='replace')}"
-        yield log
+        wait_until(lambda: ready() or program.poll() is not None, str(arguments[0]))
+        assert program.poll() is None, f"it ended at once\n{log.read_text(errors='replace')}"
+        yield program
     finally:
-        server.terminate()
+        program.terminate()
         try:
-            server.wait(10)
+            program.wait(10)
         except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(10)
+            program.kill()
+            program.wait(10)
 
 
 def _ec_public_key_info(listing: str) -> bytes:
