@@ -46,7 +46,7 @@ def commands(page: str) -> list[Command]:
 
 def script(page: list[Command]) -> str:
     """A shell script that runs the commands and writes a line before each one's output."""
-    parts = ["exec 2>&1", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+    parts = ["exec 2>&1", "trap 'kill $(jobs -p) $SSH_AGENT_PID 2>/dev/null || true' EXIT"]
     for number, command in enumerate(page):
         parts += [f"echo '@@ {number}'", command.text]
     return "\n".join(parts) + "\n"

@@ -45,6 +45,8 @@ TEST = (
     Requirement("curl", "curl"),
     Requirement("g++", "c++"),
     Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
+    Requirement("openssh-client", "ssh-keygen"),
+    Requirement("openssh-server", "/usr/sbin/sshd"),
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
     Requirement("valgrind", "valgrind"),
