@@ -44,11 +44,22 @@ TEST = (
     *DEMO,
     Requirement("curl", "curl"),
     Requirement("g++", "c++"),
+    Requirement("iproute2", "ip"),
+    Requirement(
+        "libcharon-extra-plugins", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"
+    ),
     Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
+    Requirement("libstrongswan-extra-plugins", "/usr/lib/ipsec/plugins/libstrongswan-pkcs11.so"),
+    Requirement(
+        "libstrongswan-standard-plugins", "/usr/lib/ipsec/plugins/libstrongswan-openssl.so"
+    ),
     Requirement("openssh-client", "ssh-keygen"),
     Requirement("openssh-server", "/usr/sbin/sshd"),
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
+    Requirement("strongswan-charon", "/usr/lib/ipsec/charon"),
+    Requirement("strongswan-pki", "pki"),
+    Requirement("strongswan-swanctl", "/usr/sbin/swanctl"),
     Requirement("valgrind", "valgrind"),
 )
 NEEDED = {"bench": BUILD, "build": BUILD, "demo": DEMO, "fuzz": BUILD, "lint": (), "test": TEST}
