@@ -4,8 +4,8 @@
 
 The interpreter that runs this must have a shared libpython, its headers, and cffi. The library
 finds its Python files from its own place when it is installed; a library of this checkout has the
-checkout and the directories of cffi and cryptography recorded instead (--no-record leaves that
-out).
+checkout and the directories of cffi, cryptography and gmpy2 recorded instead (--no-record leaves
+that out).
 """
 
 from __future__ import annotations
@@ -139,11 +139,16 @@ def _find_libpython() -> Path:
 
 
 def find_sites() -> list[Path]:
-    """Return the directories that hold cffi's backend and cryptography; BuildError without."""
+    """Return the directories of what the library runs on; BuildError without what it must have.
+
+    Without gmpy2 the library works, but for what needs it (CKM_RSA_X_509).
+    """
     sites: dict[Path, None] = {}
-    for module in ("_cffi_backend", "cffi", "cryptography"):
+    for module in ("_cffi_backend", "cffi", "cryptography", "gmpy2"):
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
+            if module == "gmpy2":
+                continue
             raise BuildError(
                 f"{sys.executable} has no {module}: run {sys.executable} -m pip install"
                 " cffi 'cryptography>=50'"

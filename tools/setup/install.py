@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "build" / "install" / "libpypkcs11.so"
 PACKAGE = ROOT / "src" / "pypkcs11"
 HEADER = ROOT / "include" / "pkcs11.h"
-RUNS_ON = ("cffi", "cryptography")
+RUNS_ON = ("cffi", "cryptography", "gmpy2")
 
 MODULE_FILE = """\
 # Registers pypkcs11 with p11-kit; see pkcs11.conf(5).

@@ -24,6 +24,7 @@ from pypkcs11.store.encoding import decode, pick
 
 if TYPE_CHECKING:
     from pypkcs11.core.sessions import Session
+    from pypkcs11.mechanisms.message_nonces import Nonces
     from pypkcs11.store.protocol import Record, TokenStore
 
 #: Handles are never used twice in a process: a stale one must never name another object.
@@ -63,6 +64,7 @@ class Object:
         "_packed",
         "_secret",
         "handle",
+        "nonces",
         "record_id",
         "session",
         "store",
@@ -89,6 +91,8 @@ class Object:
         self.session = session
         self._secret = secret
         self._key: Key | None = None
+        #: What its token hands out as the nonces of a session object (see Token.nonces).
+        self.nonces: Nonces | None = None
 
     def __repr__(self) -> str:
         return f"<Object {self.handle}>"

@@ -17,9 +17,11 @@ from pypkcs11.standard.constants import (
     CKA_KEY_TYPE,
     CKA_SENSITIVE,
     CKA_SIGN,
+    CKA_SIGN_RECOVER,
     CKA_UNWRAP,
     CKA_VALUE,
     CKA_VERIFY,
+    CKA_VERIFY_RECOVER,
     CKA_WRAP,
     CKM_MD5,
     CKO_PRIVATE_KEY,
@@ -89,6 +91,12 @@ SIGN: Final = Function("sign", CKA_SIGN, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_
 VERIFY: Final = Function("verify", CKA_VERIFY, frozenset({CKO_PUBLIC_KEY, CKO_SECRET_KEY}))
 #: Verification of a signature that is given at the beginning (C_VerifySignatureInit).
 VERIFY_SIGNATURE: Final = Function("verify", CKA_VERIFY, VERIFY.classes)
+SIGN_RECOVER: Final = Function("sign_recover", CKA_SIGN_RECOVER, frozenset({CKO_PRIVATE_KEY}))
+VERIFY_RECOVER: Final = Function("verify_recover", CKA_VERIFY_RECOVER, frozenset({CKO_PUBLIC_KEY}))
+MESSAGE_ENCRYPT: Final = Function("message_encrypt", CKA_ENCRYPT, ENCRYPT.classes)
+MESSAGE_DECRYPT: Final = Function("message_decrypt", CKA_DECRYPT, DECRYPT.classes)
+MESSAGE_SIGN: Final = Function("message_sign", CKA_SIGN, SIGN.classes)
+MESSAGE_VERIFY: Final = Function("message_verify", CKA_VERIFY, VERIFY.classes)
 DERIVE: Final = Function("derive", CKA_DERIVE, frozenset({CKO_PRIVATE_KEY, CKO_SECRET_KEY}))
 DERIVE_MANY: Final = Function("derive_many", CKA_DERIVE, DERIVE.classes)
 #: A public key from a private one: whatever else that may do (section 6.43.9).
@@ -109,7 +117,22 @@ UNWRAP: Final = Function(
     CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
     CKR_UNWRAPPING_KEY_SIZE_RANGE,
 )
-
+WRAP_AUTHENTICATED: Final = Function(
+    "wrap_authenticated",
+    CKA_WRAP,
+    WRAP.classes,
+    CKR_WRAPPING_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_WRAPPING_KEY_SIZE_RANGE,
+)
+UNWRAP_AUTHENTICATED: Final = Function(
+    "unwrap_authenticated",
+    CKA_UNWRAP,
+    UNWRAP.classes,
+    CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_UNWRAPPING_KEY_SIZE_RANGE,
+)
 
 #: What a session may have active beside a function: the pairs of the dual-function functions
 #: (section 5.17). Anything else, a search too, stands alone (section 5.1.6, CKR_OPERATION_ACTIVE).
@@ -129,10 +152,21 @@ class Active:
     login during which a private key was given to it: the operation ends with it. ``started`` says
     that parts have been given, so that one-part calls are out of order. ``rest`` is output that is
     ready but found no room. ``unproven`` is set while a key with CKA_ALWAYS_AUTHENTICATE waits for
-    its own C_Login. ``signature`` is to be verified, where it was given first.
+    its own C_Login. ``signature`` is to be verified, where it was given first. ``message`` is the
+    message under way, of functions that go message by message.
     """
 
-    __slots__ = ("key", "login", "operation", "rest", "row", "signature", "started", "unproven")
+    __slots__ = (
+        "key",
+        "login",
+        "message",
+        "operation",
+        "rest",
+        "row",
+        "signature",
+        "started",
+        "unproven",
+    )
 
     def __init__(
         self,
@@ -151,6 +185,12 @@ class Active:
         self.rest: bytes | None = None
         self.unproven = unproven
         self.signature = signature
+        self.message: Any = None
+
+    def end_message(self) -> None:
+        """A message has ended, well or not: a key that asks for the PIN at each use asks again."""
+        self.message = None
+        self.unproven = self.key is not None and needs_own_login(self.key)
 
 
 def check_key(function: Function, row: Mechanism, obj: Object) -> Key:

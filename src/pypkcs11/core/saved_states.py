@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pypkcs11.core.operations import (
     SIGN,
+    SIGN_RECOVER,
     VERIFY,
     VERIFY_SIGNATURE,
     Active,
@@ -40,7 +41,7 @@ _MAGIC: Final = b"P11STATE"
 _RANDOM: Final = 32
 
 #: What has an authentication key.
-_SIGNING: Final = (SIGN, VERIFY, VERIFY_SIGNATURE)
+_SIGNING: Final = (SIGN, VERIFY, VERIFY_SIGNATURE, SIGN_RECOVER)
 
 #: Octets of a saved state: the magic, the token's serial, the session's state and a random number.
 LENGTH: Final = len(_MAGIC) + 16 + 1 + _RANDOM

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pypkcs11.core.operations import (
     COMPANIONS,
     DIGEST,
+    MESSAGE_ENCRYPT,
     Active,
     Function,
     check_key,
@@ -113,6 +114,30 @@ class Session:
         operation = token.operation(function, row, parameter, key)
         unproven = needs_own_login(obj)
         self._active[function] = Active(operation, row, obj, login, unproven, signature)
+
+    def begin_messages(
+        self, function: Function, row: Mechanism, parameter: Any, key_handle: int
+    ) -> None:
+        """As :meth:`begin`, for functions that go message by message.
+
+        What encrypts gets the nonces that the key has used, in place of a parameter.
+        """
+        if function is MESSAGE_ENCRYPT:
+            obj = self.token.object(key_handle, CKR_KEY_HANDLE_INVALID)
+            parameter = self.token.nonces(obj)
+        self.begin(function, row, parameter, key_handle)
+
+    def end_messages(self, function: Function) -> None:
+        """End what goes message by message, between two messages.
+
+        :raises CryptokiError: CKR_OPERATION_NOT_INITIALIZED, CKR_OPERATION_ACTIVE.
+        """
+        active = self._active.get(function)
+        if active is None:
+            raise CryptokiError(CKR_OPERATION_NOT_INITIALIZED, f"no {function} is active")
+        if active.message is not None:
+            raise CryptokiError(CKR_OPERATION_ACTIVE, "a message is under way")
+        self.cancel(function)
 
     def _check_free(self, function: Function, row: Mechanism) -> None:
         if self._active or self._found is not None:

@@ -39,7 +39,9 @@ from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.store.protocol import Description, Role, TokenStore
 
 if TYPE_CHECKING:
+    from pypkcs11.core.objects import Object
     from pypkcs11.core.sessions import Session
+    from pypkcs11.mechanisms.message_nonces import Nonces
 
 
 #: What every token says of itself, initialised or not.
@@ -71,6 +73,7 @@ class Token(Contents):
         self.login: Login | None = None
         self.sessions: dict[int, Session] = {}
         self.saved_states = SavedStates(self)
+        self._nonces: dict[int, Nonces] = {}
         self._lock = RLock()
         self._describe()
 
@@ -326,6 +329,23 @@ class Token(Contents):
         """
         return getattr(row, function.name)(key, parameter, *more)
 
+    def nonces(self, obj: Object) -> Nonces:
+        """The nonces that a key has been used with by this application, whoever logged in or out.
+
+        Those of a token object are remembered by the number that its store never uses again.
+        """
+        with self._lock:
+            found = self._nonces.get(obj.record_id) if obj.record_id else obj.nonces
+            if found is None:
+                from pypkcs11.mechanisms.message_nonces import Nonces
+
+                found = Nonces()
+                if obj.record_id:
+                    self._nonces[obj.record_id] = found
+                else:
+                    obj.nonces = found
+            return found
+
     # -- its end -------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -344,4 +364,5 @@ class Token(Contents):
     def _forget_everything(self) -> None:
         self.login = None
         self.saved_states.clear()
+        self._nonces.clear()
         self._forget_objects()

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pypkcs11.core.management import check_access, enter, new_attributes
 from pypkcs11.core.objects import Object
-from pypkcs11.core.operations import UNWRAP, WRAP, Function, check_key, needs_own_login
+from pypkcs11.core.operations import (
+    UNWRAP,
+    UNWRAP_AUTHENTICATED,
+    WRAP,
+    WRAP_AUTHENTICATED,
+    Function,
+    check_key,
+    needs_own_login,
+)
 from pypkcs11.core.policy import policy_of
 from pypkcs11.core.search import matches
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, finish
-from pypkcs11.mechanisms.registry import Computed, Key, Mechanism
+from pypkcs11.mechanisms.registry import Computed, Key, Mechanism, Payload
 from pypkcs11.mechanisms.table import complete_key, export_key, key_type_of
 from pypkcs11.standard.constants import (
     CKA_CLASS,
@@ -39,7 +47,10 @@ from pypkcs11.standard.constants import (
     CKR_WRAPPED_KEY_LEN_RANGE,
 )
 from pypkcs11.standard.errors import CryptokiError
-from pypkcs11.standard.values import Attributes, Template
+from pypkcs11.standard.values import Attributes, Buffer, Template
+
+if TYPE_CHECKING:
+    from pypkcs11.mechanisms.messages import Sealed
 
 
 def acting_key(
@@ -71,15 +82,59 @@ def wrap_key(
         CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE, and
         CKR_MECHANISM_PARAM_INVALID.
     """
+    _, by, octets = _wrapping(session, WRAP, row, parameter, wrapping_handle, handle)
+    wrapped: bytes = session.token.operation(WRAP, row, parameter, by, octets)
+    return wrapped
+
+
+class AuthenticatedWrapping:
+    """C_WrapKeyAuthenticated, once it is known to be permitted. ``length`` is the wrapped key's."""
+
+    __slots__ = ("_arguments", "_token", "length")
+
+    def __init__(
+        self,
+        session: Session,
+        row: Mechanism,
+        parameter: Any,
+        aad: Buffer,
+        wrapping_handle: int,
+        handle: int,
+    ) -> None:
+        """:raises CryptokiError: as :func:`wrap_key`."""
+        function = WRAP_AUTHENTICATED
+        wrapping, by, octets = _wrapping(session, function, row, parameter, wrapping_handle, handle)
+        self._token = session.token
+        nonces = self._token.nonces(wrapping)
+        self._arguments = function, row, parameter, by, nonces, aad, octets
+        self.length = len(octets)
+
+    def run(self) -> Sealed:
+        """Wrap the key.
+
+        :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+        """
+        sealed: Sealed = self._token.operation(*self._arguments)
+        return sealed
+
+
+def _wrapping(
+    session: Session,
+    function: Function,
+    row: Mechanism,
+    parameter: Any,
+    wrapping_handle: int,
+    handle: int,
+) -> tuple[Object, Key, bytes]:
+    """The wrapping key, and the octets that it may wrap."""
     token = session.token
     policy = policy_of(token.config)
-    wrapping, by = acting_key(session, WRAP, row, wrapping_handle)
+    wrapping, by = acting_key(session, function, row, wrapping_handle)
     obj = token.object(handle, CKR_KEY_HANDLE_INVALID)
     _check_wrappable(row, wrapping, obj)
     policy.wrap(row, wrapping.attributes, obj.attributes)
     policy.check_strength(by, parameter, obj.key())
-    wrapped: bytes = token.operation(WRAP, row, parameter, by, export_key(obj.everything()))
-    return wrapped
+    return wrapping, by, export_key(obj.everything())
 
 
 def _check_wrappable(row: Mechanism, wrapping: Object, obj: Object) -> None:
@@ -122,7 +177,37 @@ def unwrap_key(
         CKA_VALUE_LEN that nothing else says, CKR_CURVE_NOT_SUPPORTED, CKR_SESSION_READ_ONLY, and
         CKR_USER_NOT_LOGGED_IN.
     """
-    unwrapping, by = acting_key(session, UNWRAP, row, handle)
+    return _unwrap(session, UNWRAP, row, (parameter,), handle, wrapped, template)
+
+
+def unwrap_key_authenticated(
+    session: Session,
+    row: Mechanism,
+    parameter: Any,
+    tag: bytes,
+    aad: Buffer,
+    handle: int,
+    wrapped: bytes,
+    template: Template,
+) -> Object:
+    """C_UnwrapKeyAuthenticated: a new key, or nothing.
+
+    :raises CryptokiError: as :func:`unwrap_key`.
+    """
+    arguments = (parameter, tag, aad)
+    return _unwrap(session, UNWRAP_AUTHENTICATED, row, arguments, handle, wrapped, template)
+
+
+def _unwrap(
+    session: Session,
+    function: Function,
+    row: Mechanism,
+    arguments: tuple[Any, ...],
+    handle: int,
+    wrapped: bytes,
+    template: Template,
+) -> Object:
+    unwrapping, by = acting_key(session, function, row, handle)
     policy_of(session.token.config).unwrap(row, unwrapping.attributes, template)
     template = [*embedded(unwrapping.attributes, CKA_UNWRAP_TEMPLATE), *template]
     attributes = new_attributes(session, template, Origin.UNWRAP)
@@ -130,11 +215,12 @@ def unwrap_key(
     if attributes[CKA_CLASS] not in row.payload.classes:
         raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, "the mechanism does not unwrap such objects")
     key_type_of(attributes)
-    octets = session.token.operation(UNWRAP, row, parameter, by, wrapped)
+    parameter, *more = arguments
+    octets = session.token.operation(function, row, parameter, by, *more, wrapped)
     if attributes[CKA_CLASS] == CKO_PRIVATE_KEY:
         attributes.update(_private(attributes, octets))
     else:
-        attributes.update(_secret(attributes, octets, row.payload.unit))
+        attributes.update(_secret(attributes, octets, row.payload))
     finish(attributes, Origin.UNWRAP, None)
     return enter(session, [attributes])[0]
 
@@ -162,11 +248,11 @@ def _private(attributes: Attributes, octets: bytes) -> Computed:
     return found
 
 
-def _secret(attributes: Attributes, octets: bytes, unit: int) -> Computed:
+def _secret(attributes: Attributes, octets: bytes, payload: Payload) -> Computed:
     """What unwrapped octets contribute to a secret key.
 
-    :raises CryptokiError: as :func:`_cut`, and CKR_ATTRIBUTE_VALUE_INVALID for a CKA_CHECK_VALUE
-        that is not the key's.
+    :raises CryptokiError: as :func:`_cut` or :func:`_end`, and CKR_ATTRIBUTE_VALUE_INVALID for a
+        CKA_CHECK_VALUE that is not the key's.
     """
     key_type = key_type_of(attributes)
     restore = key_type.restore.get(CKO_SECRET_KEY)
@@ -174,7 +260,10 @@ def _secret(attributes: Attributes, octets: bytes, unit: int) -> Computed:
         raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, "no secret keys of this type")
     length = attributes.get(CKA_VALUE_LEN)
     assert length is None or isinstance(length, int)
-    found = restore(_cut(octets, unit, key_type.lengths, length))
+    if payload.at_end:
+        found = restore(_end(octets, key_type.lengths, length))
+    else:
+        found = restore(_cut(octets, payload.unit, key_type.lengths, length))
     return {**found, **complete_key({**attributes, **found})}
 
 
@@ -205,3 +294,24 @@ def _cut(octets: bytes, unit: int, lengths: frozenset[int], given: int | None) -
     if len(possible) > 1:
         raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE_LEN is missing")
     return octets[: possible[0]]
+
+
+def _end(octets: bytes, lengths: frozenset[int], given: int | None) -> bytes:
+    """Take a key from the end of what was unwrapped (CKM_RSA_X_509, section 6.1.11).
+
+    What is before it is not looked at, as the standard has it: an answer that depended on it would
+    tell whoever may try what other octets decrypt to.
+
+    :param lengths: that the key type has; none for any.
+    :param given: CKA_VALUE_LEN.
+    :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE for a length that there cannot be,
+        CKR_TEMPLATE_INCOMPLETE without a length that nothing else says.
+    """
+    length = given
+    if length is None and len(lengths) == 1:
+        (length,) = lengths
+    if length is None:
+        raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE_LEN is missing")
+    if not 0 < length <= len(octets) or (lengths and length not in lengths):
+        raise CryptokiError(CKR_WRAPPED_KEY_LEN_RANGE, f"a key of {length} octets")
+    return octets[-length:]

@@ -12,8 +12,9 @@ from pypkcs11.mechanisms import aes_ctr, aes_gcm, aes_key_wrap, block_cipher
 from pypkcs11.mechanisms.aes_contexts import BLOCK, contexts
 from pypkcs11.mechanisms.block_cipher import BlockCipher
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by, wrap_filled_by
+from pypkcs11.mechanisms.messages import aead
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import AesCtr, Gcm, Octets
+from pypkcs11.mechanisms.parameters import AesCtr, Gcm, GcmMessage, Octets
 from pypkcs11.mechanisms.registry import (
     ALL_KEYS,
     BYTES,
@@ -117,7 +118,11 @@ MECHANISMS = (
     key_generation(_KEYS, CKM_AES_KEY_GEN),
     *block_cipher.mechanisms(_AES),
     _cipher(CKM_AES_CTR, AesCtr, aes_ctr.ctr, aes_ctr.ctr),
-    _cipher(CKM_AES_GCM, Gcm, aes_gcm.gcm_encrypt, aes_gcm.gcm_decrypt, _AUTHENTIC),
+    aead(
+        _cipher(CKM_AES_GCM, Gcm, aes_gcm.gcm_encrypt, aes_gcm.gcm_decrypt, _AUTHENTIC),
+        GcmMessage,
+        aes_gcm.of_message,
+    ),
     _key_wrap(
         CKM_AES_KEY_WRAP, aes_key_wrap.wrap, aes_key_wrap.unwrap, unit=aes_key_wrap.SEMIBLOCK
     ),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from pypkcs11.mechanisms.aes_contexts import AesContexts, contexts
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Gcm
+from pypkcs11.mechanisms.parameters import AeadMessage, Gcm
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
@@ -156,3 +156,8 @@ def gcm_encrypt(key: Key, parameter: Gcm) -> Cipher:
 
 def gcm_decrypt(key: Key, parameter: Gcm) -> Cipher:
     return GcmDecryption(contexts(key), parameter)
+
+
+def of_message(message: AeadMessage, nonce: bytes, aad: bytes) -> Gcm:
+    """The parameter under which a message is encrypted."""
+    return Gcm(nonce, aad, message.tag_bits)

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from pypkcs11.mechanisms.generic import sha1
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
+from pypkcs11.mechanisms.messages import aead
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import ChaCha, ChaChaPoly
+from pypkcs11.mechanisms.parameters import AeadMessage, ChaCha, ChaChaPoly, ChaChaPolyMessage
 from pypkcs11.mechanisms.registry import ALL_KEYS, BITS, Key, Mechanism, Payload
 from pypkcs11.mechanisms.secret_keys import SecretKeys, key_generation, key_type
 from pypkcs11.mechanisms.stream import StreamCipher
@@ -245,6 +246,11 @@ class AuthenticatedDecryption(_Authenticated):
         return self.run(self._parts)
 
 
+def of_message(message: AeadMessage, nonce: bytes, aad: bytes) -> ChaChaPoly:
+    """The parameter under which a message is encrypted."""
+    return ChaChaPoly(nonce, aad)
+
+
 def _too_long(rv: int) -> CryptokiError:
     return CryptokiError(rv, "more than 2 GiB in one part")
 
@@ -265,13 +271,17 @@ MECHANISMS = (
         unwrap=partial(unwrap_by, chacha20),
         payload=Payload(classes=ALL_KEYS),
     ),
-    Mechanism(
-        type=CKM_CHACHA20_POLY1305,
-        key_types=(CKK_CHACHA20,),
-        sizes=(256, 256),
-        unit=BITS,
-        parameter=ChaChaPoly,
-        encrypt=AuthenticatedEncryption,
-        decrypt=AuthenticatedDecryption,
+    aead(
+        Mechanism(
+            type=CKM_CHACHA20_POLY1305,
+            key_types=(CKK_CHACHA20,),
+            sizes=(256, 256),
+            unit=BITS,
+            parameter=ChaChaPoly,
+            encrypt=AuthenticatedEncryption,
+            decrypt=AuthenticatedDecryption,
+        ),
+        ChaChaPolyMessage,
+        of_message,
     ),
 )

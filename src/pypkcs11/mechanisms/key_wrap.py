@@ -9,9 +9,11 @@ from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
     CKR_AEAD_DECRYPT_FAILED,
+    CKR_DATA_INVALID,
     CKR_DATA_LEN_RANGE,
     CKR_ENCRYPTED_DATA_INVALID,
     CKR_ENCRYPTED_DATA_LEN_RANGE,
+    CKR_KEY_NOT_WRAPPABLE,
     CKR_KEY_SIZE_RANGE,
     CKR_WRAPPED_KEY_INVALID,
     CKR_WRAPPED_KEY_LEN_RANGE,
@@ -24,6 +26,7 @@ MakeCipher = Callable[[Key, Any], Cipher]
 #: What a cipher raises, and what it means of a key (PKCS #11 v3.2, sections 5.18.3 and 5.18.4).
 _MEANING = {
     CKR_DATA_LEN_RANGE: CKR_KEY_SIZE_RANGE,
+    CKR_DATA_INVALID: CKR_KEY_NOT_WRAPPABLE,
     CKR_ENCRYPTED_DATA_LEN_RANGE: CKR_WRAPPED_KEY_LEN_RANGE,
     CKR_ENCRYPTED_DATA_INVALID: CKR_WRAPPED_KEY_INVALID,
     CKR_AEAD_DECRYPT_FAILED: CKR_WRAPPED_KEY_INVALID,
@@ -33,8 +36,8 @@ _MEANING = {
 def wrap_by(encrypt: MakeCipher, key: Key, parameter: Any, octets: bytes) -> bytes:
     """Encrypt a key's octets.
 
-    :raises CryptokiError: CKR_KEY_SIZE_RANGE for octets of a length that cannot be encrypted, and
-        CKR_MECHANISM_PARAM_INVALID.
+    :raises CryptokiError: CKR_KEY_SIZE_RANGE for octets of a length that cannot be encrypted,
+        CKR_KEY_NOT_WRAPPABLE for others that cannot, and CKR_MECHANISM_PARAM_INVALID.
     """
     return _run(encrypt, key, parameter, octets)
 

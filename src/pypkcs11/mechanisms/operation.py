@@ -118,6 +118,19 @@ class Verification(_Saveable, ABC):
         raise single_part_only()
 
 
+class Recovery(_Saveable, ABC):
+    """A signature being verified that carries its data."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def recover(self, signature: Buffer) -> bytes:
+        """Verify ``signature`` and return what was signed.
+
+        :raises CryptokiError: CKR_SIGNATURE_LEN_RANGE, CKR_SIGNATURE_INVALID.
+        """
+
+
 class GatheredSignature(Signature):
     """A signature that needs the message whole: its parts are gathered until it is."""
 

@@ -60,6 +60,35 @@ class ChaChaPoly(NamedTuple):
     aad: bytes
 
 
+class AeadMessage(NamedTuple):
+    """What comes with each message, or each key that is wrapped: nonce, tag and how they are made.
+
+    :param nonce: the nonce, or what a generator begins with.
+    :param fixed_bits: how many of its first bits a generator keeps.
+    :param generator: what makes the rest of it (CKG_).
+    :param tag_bits: the tag's length.
+    :param data_length: of the data, in octets, where the mechanism asks for it.
+    """
+
+    nonce: bytes
+    fixed_bits: int
+    generator: int
+    tag_bits: int
+    data_length: int
+
+
+class GcmMessage(AeadMessage):
+    """CK_GCM_MESSAGE_PARAMS: without the length of the data."""
+
+    __slots__ = ()
+
+
+class ChaChaPolyMessage(AeadMessage):
+    """CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS: nonce and tag only."""
+
+    __slots__ = ()
+
+
 class RsaPss(NamedTuple):
     """CK_RSA_PKCS_PSS_PARAMS: digest (CKM_), mask generation (CKG_), salt length in octets."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pypkcs11.mechanisms.operation import Cipher, Digest, Signature, Verification
+from pypkcs11.mechanisms.operation import Cipher, Digest, Recovery, Signature, Verification
 from pypkcs11.standard.constants import (
     CKF_DECAPSULATE,
     CKF_DECRYPT,
@@ -20,14 +20,25 @@ from pypkcs11.standard.constants import (
     CKF_ENCRYPT,
     CKF_GENERATE,
     CKF_GENERATE_KEY_PAIR,
+    CKF_MESSAGE_DECRYPT,
+    CKF_MESSAGE_ENCRYPT,
+    CKF_MESSAGE_SIGN,
+    CKF_MESSAGE_VERIFY,
+    CKF_MULTI_MESSAGE,
     CKF_SIGN,
+    CKF_SIGN_RECOVER,
     CKF_UNWRAP,
     CKF_VERIFY,
+    CKF_VERIFY_RECOVER,
     CKF_WRAP,
     CKO_PRIVATE_KEY,
     CKO_SECRET_KEY,
 )
-from pypkcs11.standard.values import Attributes, Template, Value
+from pypkcs11.standard.values import Attributes, Buffer, Template, Value
+
+if TYPE_CHECKING:
+    from pypkcs11.mechanisms.message_signatures import MessageSigning, MessageVerifying
+    from pypkcs11.mechanisms.messages import MessageDecryption, MessageEncryption, Sealed
 
 BITS = 1
 BYTES = 8
@@ -95,11 +106,14 @@ class Payload(NamedTuple):
     :param unit: octets of which the wrapped key is a multiple, filled up with zeros that cannot be
         told from the key's own; 1 where the length is kept.
     :param authentic: whether unwrapping notices octets that were never wrapped with the key.
+    :param at_end: whether what is unwrapped has one length whatever was wrapped, and the key is at
+        its end, as long as the template says.
     """
 
     classes: frozenset[int] = frozenset({CKO_SECRET_KEY})
     unit: int = 1
     authentic: bool = False
+    at_end: bool = False
 
 
 SECRETS = Payload()
@@ -229,6 +243,13 @@ class Mechanism(NamedTuple):
         the octets of each object in the plan and the other base keys.
     :param chosen: whether who generates a key knows it, since it is made of a password.
     :param legacy: whether it is too old to be offered unless the configuration asks for it.
+    :param message_parameter: the class of what comes with each message, or None for nothing.
+    :param message_encrypt: from the key, and its nonces, to what encrypts message by message; the
+        signing and verifying functions take the mechanism's parameter instead.
+    :param wrap_authenticated: from the wrapping key, the message's parameter, the nonces, the
+        associated data and a key's octets to the wrapped key, as long as the octets.
+    :param unwrap_authenticated: from the key, the message's parameter with its tag, the associated
+        data and the wrapped key to the key's octets.
     """
 
     type: int
@@ -258,13 +279,24 @@ class Mechanism(NamedTuple):
     given: Attributes = _NONE
     defaults: Attributes = _NONE
     legacy: bool = False
+    sign_recover: Callable[[Key, Any], Signature] | None = None
+    verify_recover: Callable[[Key, Any], Recovery] | None = None
+    message_parameter: ParameterClass | None = None
+    message_encrypt: Callable[[Key, Any], MessageEncryption] | None = None
+    message_decrypt: Callable[[Key, Any], MessageDecryption] | None = None
+    message_sign: Callable[[Key, Any], MessageSigning] | None = None
+    message_verify: Callable[[Key, Any], MessageVerifying] | None = None
+    wrap_authenticated: Callable[[Key, Any, Any, Buffer, bytes], Sealed] | None = None
+    unwrap_authenticated: Callable[[Key, Any, bytes, Buffer, bytes], bytes] | None = None
 
     @property
     def flags(self) -> int:
         """The CKF_ flags of CK_MECHANISM_INFO, true by construction."""
-        return self.extra_flags | sum(
-            flag for name, flag in _FLAGS.items() if getattr(self, name) is not None
-        )
+        flags = self.extra_flags
+        for name, flag in _FLAGS.items():
+            if getattr(self, name) is not None:
+                flags |= flag
+        return flags
 
 
 _FLAGS = {
@@ -281,4 +313,11 @@ _FLAGS = {
     "encapsulate": CKF_ENCAPSULATE,
     "decapsulate": CKF_DECAPSULATE,
     "derive_many": CKF_DERIVE,
+    "sign_recover": CKF_SIGN_RECOVER,
+    "verify_recover": CKF_VERIFY_RECOVER,
+    # What takes messages takes them in parts as well.
+    "message_encrypt": CKF_MESSAGE_ENCRYPT | CKF_MULTI_MESSAGE,
+    "message_decrypt": CKF_MESSAGE_DECRYPT | CKF_MULTI_MESSAGE,
+    "message_sign": CKF_MESSAGE_SIGN | CKF_MULTI_MESSAGE,
+    "message_verify": CKF_MESSAGE_VERIFY | CKF_MULTI_MESSAGE,
 }

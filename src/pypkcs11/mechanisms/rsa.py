@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pypkcs11.mechanisms import rsa_key_wrap, rsa_keys
+from pypkcs11.mechanisms import rsa_key_wrap, rsa_keys, rsa_x509
 from pypkcs11.mechanisms import rsa_schemes as schemes
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
@@ -110,7 +110,10 @@ MECHANISMS = (
         unwrap=partial(unwrap_by, schemes.pkcs1_decrypt),
         encapsulate=partial(encapsulate_by, schemes.pkcs1_encrypt),
         decapsulate=partial(decapsulate_by, schemes.pkcs1_decrypt),
+        sign_recover=schemes.pkcs1_sign,
+        verify_recover=schemes.pkcs1_recover,
     ),
+    rsa_x509.row(),
     Mechanism(
         type=CKM_RSA_PKCS_PSS,
         key_types=_KEYS,

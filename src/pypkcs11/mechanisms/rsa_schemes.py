@@ -26,6 +26,7 @@ from pypkcs11.mechanisms.operation import (
     Cipher,
     GatheredSignature,
     GatheredVerification,
+    Recovery,
     Signature,
     Verification,
     with_own_context,
@@ -175,6 +176,24 @@ class RsaVerification(GatheredVerification):
             raise _wrong_signature() from None
 
 
+class Pkcs1Recovery(Recovery):
+    """The data of a v1.5 signature that is not a digest's, or need not be."""
+
+    __slots__ = ("_key", "_length")
+
+    def __init__(self, key: Key) -> None:
+        self._length = _octets(key)
+        self._key: RSAPublicKey = key.value
+
+    def recover(self, signature: Buffer) -> bytes:
+        if len(signature) != self._length:
+            raise _signature_length(self._length)
+        try:
+            return self._key.recover_data_from_signature(bytes(signature), PKCS1, None)
+        except (InvalidSignature, ValueError):
+            raise _wrong_signature() from None
+
+
 class RsaHashedSignature(Signature):
     """A signature over data that the mechanism hashes, in any number of parts."""
 
@@ -311,6 +330,10 @@ def pkcs1_sign(key: Key, parameter: None) -> Signature:
 
 def pkcs1_verify(key: Key, parameter: None) -> Verification:
     return RsaVerification(key, PKCS1, _NO_DIGEST_INFO, 0, _octets(key) - _PKCS1_OVERHEAD)
+
+
+def pkcs1_recover(key: Key, parameter: None) -> Recovery:
+    return Pkcs1Recovery(key)
 
 
 def pkcs1_encrypt(key: Key, parameter: None) -> Cipher:

@@ -66,7 +66,9 @@ def _families() -> tuple[ModuleType, ...]:
 @cache
 def mechanisms() -> dict[int, Mechanism]:
     """The rows of all mechanisms by CKM_."""
-    return {row.type: row for family in _families() for row in family.MECHANISMS}
+    from pypkcs11.mechanisms.message_signatures import with_messages
+
+    return {row.type: with_messages(row) for family in _families() for row in family.MECHANISMS}
 
 
 @cache
