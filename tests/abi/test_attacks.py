@@ -419,6 +419,26 @@ def test_a_piece_of_an_unwrapped_key(p11: Client, session: int, strict: bool) ->
                 p11.unwrap(session, mech, kek, wrapped, aes_template(VALUE_LEN=length))
 
 
+def test_a_piece_of_a_key_under_raw_rsa(p11: Client, session: int, strict: bool) -> None:
+    """The standard has the key taken from the block's end: its pieces are searched for in turn."""
+    wraps: dict[int, Value] = {c.CKA_WRAP: True, c.CKA_ENCRYPT: False, c.CKA_VERIFY: False}
+    unwraps: dict[int, Value] = {c.CKA_UNWRAP: True, c.CKA_DECRYPT: False, c.CKA_SIGN: False}
+    public, private = rsa_pair(p11, session, wraps, unwraps)
+    raw, victim = mechanism(c.CKM_RSA_X_509), target(p11, session, VALUE_LEN=16)
+    if strict:
+        with refused(c.CKR_MECHANISM_INVALID):
+            p11.wrap(session, raw, public, victim)
+        return
+    wrapped, found = p11.wrap(session, raw, public, victim), b""
+    for length in range(1, 17):
+        kind = {"KEY_TYPE": c.CKK_GENERIC_SECRET, "SENSITIVE": True, "VALUE_LEN": length}
+        piece = p11.unwrap(session, raw, private, wrapped, aes_template(**kind, SIGN=True))
+        mac = p11.sign(session, mechanism(c.CKM_SHA256_HMAC), piece, BLOCK)
+        tried = (bytes([octet]) + found for octet in range(256))
+        found = next(key for key in tried if hmac_of(key) == mac)
+    assert is_known(p11, session, victim, found)
+
+
 # -- derivation -------------------------------------------------------------------------------
 
 

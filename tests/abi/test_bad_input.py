@@ -34,6 +34,7 @@ from abi.client import (
     struct,
     template,
 )
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pypkcs11.standard.constants import (
     CKA_CLASS,
@@ -42,23 +43,29 @@ from pypkcs11.standard.constants import (
     CKA_EXTRACTABLE,
     CKA_KEY_TYPE,
     CKA_LABEL,
+    CKA_MODULUS_BITS,
     CKA_PARAMETER_SET,
     CKA_SIGN,
     CKA_VALUE,
     CKA_VALUE_LEN,
     CKF_DONT_BLOCK,
+    CKF_END_OF_MESSAGE,
     CKF_RW_SESSION,
     CKF_SERIAL_SESSION,
     CKF_TOKEN_INITIALIZED,
+    CKG_NO_GENERATE,
     CKK_AES,
     CKK_GENERIC_SECRET,
     CKM_AES_CBC_PAD,
     CKM_AES_ECB_ENCRYPT_DATA,
+    CKM_AES_GCM,
     CKM_AES_KEY_GEN,
     CKM_AES_KEY_WRAP,
     CKM_EC_KEY_PAIR_GEN,
     CKM_ML_KEM,
     CKM_ML_KEM_KEY_PAIR_GEN,
+    CKM_RSA_PKCS,
+    CKM_RSA_PKCS_KEY_PAIR_GEN,
     CKM_SHA256,
     CKM_SHA256_HMAC,
     CKO_DATA,
@@ -103,8 +110,19 @@ NULL_MEANS: dict[tuple[str, str], Codes] = {
     # "pMechanism" of C_*Init ends what is active (section 5.8 and on); here nothing is.
     **{
         (f"C_{name}Init", "pMechanism"): (CKR_OK, CKR_OPERATION_NOT_INITIALIZED)
-        for name in ("Encrypt", "Decrypt", "Digest", "Sign", "Verify", "VerifySignature")
+        for name in (
+            *("Encrypt", "Decrypt", "Digest", "Sign", "Verify", "VerifySignature"),
+            *("SignRecover", "VerifyRecover"),
+            *("MessageEncrypt", "MessageDecrypt", "MessageSign", "MessageVerify"),
+        )
     },
+    # The parameter of a message that there has to be.
+    **{
+        (f"C_{name}Message{step}", "pParameter"): (CKR_MECHANISM_PARAM_INVALID,)
+        for name in ("Encrypt", "Decrypt")
+        for step in ("", "Begin", "Next")
+    },
+    ("C_SignMessageNext", "pulSignatureLen"): (CKR_OK,),  # there is more to come
 }
 
 #: Where NULL is what a caller has to give, or may always give: nothing to try.
@@ -113,6 +131,11 @@ NULL_IS_RIGHT = {
     ("C_OpenSession", "pApplication"),
     ("C_OpenSession", "Notify"),
     ("C_WaitForSlotEvent", "pReserved"),
+    *(
+        (f"C_{n}Message{s}", "pParameter")
+        for n in ("Sign", "Verify")
+        for s in ("", "Begin", "Next")
+    ),
 }
 
 #: The code for a handle that names no object, by parameter; (function, parameter) goes first.
@@ -150,6 +173,18 @@ NEEDS = {
     "C_VerifySignature": "VerifySignature",
     "C_VerifySignatureUpdate": "VerifySignature",
     "C_VerifySignatureFinal": "VerifySignature",
+    "C_SignRecover": "SignRecover",
+    "C_VerifyRecover": "VerifyRecover",
+    **{
+        f"C_{function}": f"Message{name}"
+        for name in ("Encrypt", "Decrypt", "Sign", "Verify")
+        for function in (
+            f"{name}Message",
+            f"{name}MessageBegin",
+            f"{name}MessageNext",
+            f"Message{name}Final",
+        )
+    },
     "C_GetOperationState": "Digest",
     "C_DigestEncryptUpdate": "Digest Encrypt",
     "C_DecryptDigestUpdate": "Digest Decrypt",
@@ -171,6 +206,13 @@ OUTPUT = {
     "C_DigestFinal": 32,
     "C_Sign": 32,
     "C_SignFinal": 32,
+    "C_SignRecover": 256,
+    "C_VerifyRecover": 20,
+    "C_EncryptMessage": 20,
+    "C_DecryptMessage": 20,
+    "C_SignMessage": 32,
+    "C_SignMessageNext": 32,
+    "C_WrapKeyAuthenticated": 32,
     "C_GetOperationState": 57,
     "C_WrapKey": 40,
     "C_DigestEncryptUpdate": 16,
@@ -221,6 +263,7 @@ TEMPLATES: dict[str, dict[int, Any]] = {
     "C_FindObjectsInit": {CKA_CLASS: CKO_DATA},
     "C_GenerateKey": {CKA_VALUE_LEN: 16},
     "C_UnwrapKey": {CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES},
+    "C_UnwrapKeyAuthenticated": {CKA_CLASS: CKO_SECRET_KEY, CKA_KEY_TYPE: CKK_AES},
     "C_DeriveKey": {CKA_VALUE_LEN: 16},
     "C_EncapsulateKey": {CKA_KEY_TYPE: CKK_AES},
     "C_DecapsulateKey": {CKA_KEY_TYPE: CKK_AES},
@@ -248,6 +291,13 @@ class World:
         kem = {CKA_PARAMETER_SET: CKP_ML_KEM_768}
         made = p11.generate_pair(self.main, mechanism(CKM_ML_KEM_KEY_PAIR_GEN), kem, {})
         self.public, self.private = made
+        sizes = {CKA_MODULUS_BITS: 2048}
+        pair = mechanism(CKM_RSA_PKCS_KEY_PAIR_GEN)
+        self.rsa_public, self.rsa_private = p11.generate_pair(self.main, pair, sizes, {})
+        recover = (self.main, mechanism(CKM_RSA_PKCS), self.rsa_private)
+        p11.do("C_SignRecoverInit", *recover)
+        self.signed = p11.output("C_SignRecover", self.main, octets(TEXT), len(TEXT))
+        self.sealed, self.tag = self._seal()
         self.wrapped = p11.wrap(self.main, mechanism(CKM_AES_KEY_WRAP), self.aes, self.aes)
 
     def _token(self, label: str) -> int:
@@ -259,6 +309,43 @@ class World:
         p11.do("C_InitPIN", session, octets(PIN), len(PIN))
         p11.do("C_CloseSession", session)
         return free
+
+    def _seal(self) -> tuple[bytes, bytes]:
+        """A message, encrypted by another, and its tag."""
+        sealed = AESGCM(KEY).encrypt(IV, TEXT, b"")
+        return sealed[:-16], sealed[-16:]
+
+    def message(self) -> Any:
+        """What comes with a message."""
+        return struct(
+            "CK_GCM_MESSAGE_PARAMS",
+            pIv=IV,
+            ulIvLen=len(IV),
+            ulIvFixedBits=0,
+            ivGenerator=CKG_NO_GENERATE,
+            pTag=self.tag,
+            ulTagBits=128,
+        )
+
+    def given(self, name: str) -> tuple[Any, ...]:
+        """The arguments between the session and the output."""
+        if name.endswith("Final") or name == "C_GetOperationState":
+            return ()
+        if name == "C_WrapKey":
+            return mechanism(CKM_AES_KEY_WRAP), self.aes, self.aes
+        if name == "C_WrapKeyAuthenticated":
+            return mechanism(CKM_AES_GCM, self.message()), self.aes, self.aes, NULL, 0
+        if name.startswith("C_SignMessage"):
+            return NULL, 0, octets(TEXT), len(TEXT)
+        data = self.encrypted if "Decrypt" in name else TEXT
+        if name == "C_DecryptMessage":
+            data = self.sealed
+        if name == "C_VerifyRecover":
+            data = self.signed
+        if name in ("C_EncryptMessage", "C_DecryptMessage"):
+            message = self.message()
+            return message, ffi.sizeof(message[0]), NULL, 0, octets(data), len(data)
+        return octets(data), len(data)
 
     def session_for(self, name: str) -> int:
         """A session in the state that a function works in."""
@@ -273,6 +360,11 @@ class World:
 
     def mechanism_for(self, name: str) -> tuple[Any, int]:
         """A mechanism and a key that a function takes."""
+        if "Authenticated" in name or ("Message" in name and "crypt" in name):
+            return mechanism(CKM_AES_GCM, self.message()), self.aes
+        if "Recover" in name:
+            key = self.rsa_private if "Sign" in name else self.rsa_public
+            return mechanism(CKM_RSA_PKCS), key
         if "Encrypt" in name or "Decrypt" in name:
             return mechanism(CKM_AES_CBC_PAD, IV), self.aes
         if "Digest" in name:
@@ -303,6 +395,9 @@ class World:
                 p11.do("C_VerifySignatureInit", session, mech, key, octets(KEY), len(KEY))
             else:
                 p11.do(f"C_{operation}Init", session, mech, key)
+        if name.endswith("MessageNext"):
+            begin = FUNCTIONS[name.replace("Next", "Begin")]
+            p11.do(begin.name, *self.good(begin, session))
         if name == "C_EncryptFinal":
             p11.output("C_EncryptUpdate", session, octets(TEXT), len(TEXT), size=64)
         elif name == "C_DecryptFinal":
@@ -320,6 +415,9 @@ class World:
             data = self.wrapped
         if name == "C_DecapsulateKey":
             data = bytes(1088)
+        if name == "C_VerifyRecover":
+            data = self.signed
+        message = self.message() if "crypt" in name else NULL
         attributes, count = template(TEMPLATES.get(name, {CKA_LABEL: "x"}))
         public, private = template({CKA_EC_PARAMS: P256}), template({CKA_SIGN: True})
         pin_slot = name in ("C_InitToken",)
@@ -328,6 +426,8 @@ class World:
             "slotID": self.other_slot if pin_slot else self.slot,
             "flags": CKF_DONT_BLOCK if name == "C_WaitForSlotEvent" else 0,
             "tokenPresent": 1,
+            "pParameter": message,
+            "ulParameterLen": ffi.sizeof(message[0]) if message else 0,
             "type": CKM_SHA256 if name == "C_GetMechanismInfo" else CKS_LAST_VALIDATION_OK,
             "userType": CKU_USER,
             "pMechanism": mech,
@@ -364,6 +464,8 @@ class World:
         }
         if name == "C_OpenSession":
             by_name["flags"] = CKF_SERIAL_SESSION | CKF_RW_SESSION
+        if name.endswith("MessageNext"):
+            by_name["flags"] = CKF_END_OF_MESSAGE
         arguments = []
         for kind, parameter in function.parameters:
             if parameter in by_name:
@@ -543,11 +645,7 @@ class Checks:
         if function.name not in OUTPUT:
             return
         name, length = function.name, OUTPUT[function.name]
-        data = self.world.encrypted if "Decrypt" in name else TEXT
-        alone = name.endswith("Final") or name == "C_GetOperationState"
-        given = () if alone else (octets(data), len(data))
-        if name == "C_WrapKey":
-            given = (mechanism(CKM_AES_KEY_WRAP), self.world.aes, self.world.aes)
+        given = self.world.given(name)
         call = getattr(self.p11, name)
         answers = set()
         for room in (0, 1, length - 1, length, length + 100):
@@ -558,7 +656,7 @@ class Checks:
             # Before padding is seen, the length may be a bound.
             if rv != CKR_OK or not length <= told[0] <= length + 16:
                 yield f"{name} says {told[0]} octets instead of {length}, {RV(rv)}"
-            out = ffi.new("CK_BYTE[256]", [0xA5] * 256)
+            out = ffi.new("CK_BYTE[512]", [0xA5] * 512)
             told[0] = room
             rv = call(session, *given, out, told)
             if room < length:
@@ -566,7 +664,7 @@ class Checks:
                     yield f"{name} with {room} octets of room: {RV(rv)}"
                 if set(out) != {0xA5}:
                     yield f"{name} with {room} octets of room wrote something"
-                told[0] = 256
+                told[0] = 512
                 rv = call(session, *given, out, told)
             if rv != CKR_OK:
                 yield f"{name} in the end, first with {room} octets of room: {RV(rv)}"

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from abi.client import (
     NULL,
-    CallError,
     Client,
     ffi,
     gcm,
@@ -300,7 +299,6 @@ def test_rsa_pkcs_signs_what_it_is_given(p11: Client, session: int) -> None:
         p11.sign(session, mech, private, bytes(246))
 
 
-@pytest.mark.xfail(strict=True, raises=CallError, reason="the mechanism is not offered yet")
 def test_rsa_x_509(p11: Client, session: int) -> None:
     public, private, known = rsa_pair(p11, session)
     numbers = known.public_numbers()

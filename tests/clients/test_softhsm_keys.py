@@ -331,3 +331,34 @@ def test_keys_derived_by_des(places: tuple[Place, Place], mode: str, key_type: i
             key = place.p11.derive(place.session, mech, base, template)
             found.add(place.p11.get(place.session, key, c.CKA_VALUE))
         assert len(found) == 1
+
+
+def test_raw_rsa(places: tuple[Place, Place]) -> None:
+    """Signatures and ciphertexts of one module, verified and decrypted by the other."""
+    raw = mechanism(c.CKM_RSA_X_509)
+    usage = {"SIGN": True, "DECRYPT": True, "EXTRACTABLE": True, "SENSITIVE": False}
+    names = ("PRIVATE_EXPONENT", "PRIME_1", "PRIME_2", "EXPONENT_1", "EXPONENT_2", "COEFFICIENT")
+    data = b"\0" + os.urandom(255)
+    for (here, session), there in both_ways(places):
+        public, private = rsa_pair(here, session, {}, named(usage))
+        half = {
+            c.CKA_KEY_TYPE: c.CKK_RSA,
+            c.CKA_MODULUS: here.get(session, public, c.CKA_MODULUS),
+            c.CKA_PUBLIC_EXPONENT: here.get(session, public, c.CKA_PUBLIC_EXPONENT),
+        }
+        numbers = named({n: here.get(session, private, getattr(c, f"CKA_{n}")) for n in names})
+        their_public = there.p11.create(
+            there.session,
+            {**half, **named({"CLASS": c.CKO_PUBLIC_KEY, "ENCRYPT": True, "VERIFY": True})},
+        )
+        their_private = there.p11.create(
+            there.session,
+            {**half, **numbers, **named({"CLASS": c.CKO_PRIVATE_KEY, **usage})},
+        )
+        signature = here.sign(session, raw, private, data)
+        assert there.p11.sign(there.session, raw, their_private, data) == signature
+        there.p11.verify(there.session, raw, their_public, signature, data)
+        sealed = there.p11.encrypt(there.session, raw, their_public, data)
+        assert here.encrypt(session, raw, public, data) == sealed
+        assert here.decrypt(session, raw, private, sealed) == data
+        assert there.p11.decrypt(there.session, raw, their_private, sealed) == data

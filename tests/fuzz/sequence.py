@@ -72,16 +72,16 @@ FIELDS = {
     "C_SignRecoverInit": "sign_recover",
     "C_VerifyRecoverInit": "verify_recover",
     "C_VerifySignatureInit": "verify",
-    "C_MessageEncryptInit": "encrypt",
-    "C_MessageDecryptInit": "decrypt",
-    "C_MessageSignInit": "sign",
-    "C_MessageVerifyInit": "verify",
+    "C_MessageEncryptInit": "message_encrypt",
+    "C_MessageDecryptInit": "message_decrypt",
+    "C_MessageSignInit": "message_sign",
+    "C_MessageVerifyInit": "message_verify",
     "C_GenerateKey": "generate",
     "C_GenerateKeyPair": "generate_pair",
     "C_WrapKey": "wrap",
     "C_UnwrapKey": "unwrap",
-    "C_WrapKeyAuthenticated": "wrap",
-    "C_UnwrapKeyAuthenticated": "unwrap",
+    "C_WrapKeyAuthenticated": "wrap_authenticated",
+    "C_UnwrapKeyAuthenticated": "unwrap_authenticated",
     "C_DeriveKey": "derive",
     "C_EncapsulateKey": "encapsulate",
     "C_DecapsulateKey": "decapsulate",
@@ -285,7 +285,10 @@ class Call:
     def _input(self, name: str) -> Iterator[Any]:
         """Octets and how many there are."""
         if name == "pParameter":
-            yield from self.values.parameter(self._row)
+            if "crypt" in self.function.name:
+                yield from self.values.message()
+            else:
+                yield from self.values.parameter(None)
             return
         data = self.values.some(self.world.outputs)
         if "Pin" in name:

@@ -11,7 +11,7 @@ from abi.samples import certificate
 from fuzz.choices import Choices
 
 from pypkcs11.core.attributes import Kind, rules
-from pypkcs11.mechanisms.registry import Mechanism
+from pypkcs11.mechanisms.registry import Mechanism, ParameterClass
 from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard import constants as C  # noqa: N812
 
@@ -169,13 +169,24 @@ class Values:
             type, row = choices.pick(constants("CKM_")), None
         made = self.keep(ffi.new("CK_MECHANISM *"))
         made.mechanism = type
-        made.pParameter, made.ulParameterLen = self.parameter(row)
+        message = function in FIELDS_OF_MESSAGES
+        made.pParameter, made.ulParameterLen = self.parameter(row, message=message)
         return made, row
 
-    def parameter(self, row: Mechanism | None) -> tuple[Any, int]:
-        """A parameter: the structure that the mechanism takes, octets, or nothing."""
+    def message(self) -> tuple[Any, int]:
+        """What comes with a message."""
+        rows = [row for row in mechanisms().values() if row.message_parameter is not None]
+        return self.parameter(self.choices.pick(rows), message=True)
+
+    def parameter(self, row: Mechanism | None, message: bool = False) -> tuple[Any, int]:
+        """A parameter: the structure that the mechanism takes, octets, or nothing.
+
+        :param message: whether the one that comes with messages is wanted.
+        """
         choices = self.choices
-        name = _structure_of(row) if row is not None else ""
+        name = ""
+        if row is not None:
+            name = _structure_of(row.message_parameter if message else row.parameter)
         if choices.one_in(16):
             # Not what the mechanism takes: what would be read as pointers there has to be NULL.
             return self.keep(ffi.new("CK_BYTE[]", ROOM)), choices.pick((*LENGTHS, 40, 48, 56, 72))
@@ -243,6 +254,11 @@ class Values:
         return memory
 
 
+#: Fields of a row whose functions take a mechanism with a message's parameter.
+FIELDS_OF_MESSAGES = frozenset(
+    ("message_encrypt", "message_decrypt", "wrap_authenticated", "unwrap_authenticated")
+)
+
 #: Fields that count structures: what is behind the pointer are three.
 _COUNTS = frozenset(("ulNumberOfDataParams", "ulAdditionalDerivedKeys", "ulAttributeCount"))
 
@@ -294,9 +310,9 @@ def _pointed_at(type: str) -> str | None:
     return None
 
 
-def _structure_of(row: Mechanism) -> str:
-    """The C structure that a row's parameter is read from, or "octets", or nothing."""
-    if row.parameter is None:
+def _structure_of(kind: ParameterClass | None) -> str:
+    """The C structure that a parameter is read from, or "octets", or nothing."""
+    if kind is None:
         return ""
-    name = (row.parameter.__doc__ or "").partition(":")[0].removeprefix("A ")
+    name = (kind.__doc__ or "").partition(":")[0].removeprefix("A ")
     return name if name.startswith("CK_") else "octets"

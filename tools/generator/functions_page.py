@@ -84,7 +84,7 @@ CHAPTERS = (
     Chapter(
         "Encryption by message",
         "5.9",
-        (),
+        ("abi/test_messages.py", "vectors/test_messages.py"),
         """C_MessageEncryptInit C_EncryptMessage C_EncryptMessageBegin C_EncryptMessageNext
         C_MessageEncryptFinal""",
     ),
@@ -97,7 +97,7 @@ CHAPTERS = (
     Chapter(
         "Decryption by message",
         "5.11",
-        (),
+        ("abi/test_messages.py", "vectors/test_messages.py"),
         """C_MessageDecryptInit C_DecryptMessage C_DecryptMessageBegin C_DecryptMessageNext
         C_MessageDecryptFinal""",
     ),
@@ -113,6 +113,7 @@ CHAPTERS = (
         (
             "abi/test_crypto.py",
             "abi/test_post_quantum.py",
+            "abi/test_recover.py",
             "vectors/test_rsa.py",
             "vectors/test_ec.py",
         ),
@@ -121,7 +122,7 @@ CHAPTERS = (
     Chapter(
         "Signing by message",
         "5.14",
-        (),
+        ("abi/test_message_signatures.py",),
         """C_MessageSignInit C_SignMessage C_SignMessageBegin C_SignMessageNext
         C_MessageSignFinal""",
     ),
@@ -131,6 +132,7 @@ CHAPTERS = (
         (
             "abi/test_crypto.py",
             "abi/test_given_signatures.py",
+            "abi/test_recover.py",
             "vectors/test_rsa.py",
             "vectors/test_ec.py",
             "vectors/test_post_quantum.py",
@@ -142,7 +144,7 @@ CHAPTERS = (
     Chapter(
         "Verifying by message",
         "5.16",
-        (),
+        ("abi/test_message_signatures.py",),
         """C_MessageVerifyInit C_VerifyMessage C_VerifyMessageBegin C_VerifyMessageNext
         C_MessageVerifyFinal""",
     ),
@@ -161,6 +163,7 @@ CHAPTERS = (
             "abi/test_key_management.py",
             "abi/test_encapsulation.py",
             "abi/test_sp800_108.py",
+            "abi/test_authenticated_wrapping.py",
         ),
         """C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey C_EncapsulateKey
         C_DecapsulateKey C_WrapKeyAuthenticated C_UnwrapKeyAuthenticated""",
@@ -184,6 +187,10 @@ REMARKS = {
     "C_OpenSession": "There are no notifications: the callback is never called.",
     "C_LoginUser": "As C_Login; the user name has to be empty.",
     "C_GetSessionValidationFlags": "Always 0: the token claims no validation.",
+    "C_MessageEncryptInit": "See [Messages](messages.md).",
+    "C_DecryptMessageNext": "The whole message comes out with the last part.",
+    "C_MessageSignInit": "No mechanism takes a parameter with each message.",
+    "C_WrapKeyAuthenticated": "See [Messages](messages.md).",
     "C_FindObjectsInit": "What is found is settled here. See [Objects](objects.md).",
     "C_GetObjectSize": "Octets of all values. While sealed: CKR_INFORMATION_SENSITIVE.",
     "C_VerifySignatureInit": "A signature of the wrong length is told when the data is there.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pypkcs11.abi import host, parameters, templates
-from pypkcs11.abi.buffers import copied, deliver, require
+from pypkcs11.abi import host, message_parameters, parameters, templates
+from pypkcs11.abi.buffers import copied, deliver, no_room, octets, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
 from pypkcs11.core import derivation, management, wrapping
@@ -67,6 +67,67 @@ def C_WrapKey(
     parameter = parameters.read(mechanism, row)
     data = wrapping.wrap_key(session, row, parameter, wrapping_key, key)
     return deliver(data, wrapped, wrapped_length)
+
+
+@entry
+def C_WrapKeyAuthenticated(
+    session_handle: int,
+    mechanism: CData,
+    wrapping_key: int,
+    key: int,
+    associated: CData,
+    associated_length: int,
+    wrapped: CData,
+    wrapped_length: CData,
+) -> int:
+    """Wrap a key; nonce and tag go to the mechanism's parameter."""
+    session = host.session(session_handle)
+    require(mechanism, wrapped_length)
+    aad = octets(associated, associated_length)
+    row = host.library().mechanism(mechanism.mechanism)
+    given = message_parameters.of_mechanism(mechanism, row)
+    work = wrapping.AuthenticatedWrapping(session, row, given.message, aad, wrapping_key, key)
+    answer = no_room(wrapped, wrapped_length, work.length)
+    if answer is None:
+        given.require_tag()
+        sealed = work.run()
+        given.give_nonce(sealed.nonce)
+        given.give_tag(sealed.tag)
+        return deliver(sealed.text, wrapped, wrapped_length)
+    return answer
+
+
+@entry
+def C_UnwrapKeyAuthenticated(
+    session_handle: int,
+    mechanism: CData,
+    unwrapping_key: int,
+    wrapped: CData,
+    wrapped_length: int,
+    template: CData,
+    count: int,
+    associated: CData,
+    associated_length: int,
+    handle: CData,
+) -> int:
+    """Unwrap a key, with the nonce and the tag in the mechanism's parameter."""
+    session = host.session(session_handle)
+    require(mechanism, wrapped, handle)
+    aad = octets(associated, associated_length)
+    row = host.library().mechanism(mechanism.mechanism)
+    given = message_parameters.of_mechanism(mechanism, row)
+    obj = wrapping.unwrap_key_authenticated(
+        session,
+        row,
+        given.message,
+        given.tag(),
+        aad,
+        unwrapping_key,
+        copied(wrapped, wrapped_length),
+        templates.read(template, count),
+    )
+    handle[0] = obj.handle
+    return CKR_OK
 
 
 @entry

@@ -113,7 +113,8 @@ def _read_hkdf(pointer: CData, length: int) -> Hkdf:
 _LONGEST_NONCE = 24
 
 
-def _nonce(c: CData) -> bytes:
+def nonce(c: CData) -> bytes:
+    """The nonce of ChaCha20 with Poly1305, its length in bits or in octets."""
     length = c.ulNonceLen
     return copied(c.pNonce, length if length <= _LONGEST_NONCE else whole_octets(length))
 
@@ -156,7 +157,7 @@ _READERS: Final[dict[type, Reader]] = {
     ChaChaPoly: structure(
         ChaChaPoly,
         "CK_SALSA20_CHACHA20_POLY1305_PARAMS",
-        _nonce,
+        nonce,
         octets("pAAD", "ulAADLen"),
     ),
     RsaPss: structure(

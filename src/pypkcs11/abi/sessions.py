@@ -8,7 +8,20 @@ from pypkcs11.abi import host
 from pypkcs11.abi.buffers import copied, deliver, no_room, octets, require
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
-from pypkcs11.core.operations import DECRYPT, DIGEST, ENCRYPT, SIGN, VERIFY, VERIFY_SIGNATURE
+from pypkcs11.core.operations import (
+    DECRYPT,
+    DIGEST,
+    ENCRYPT,
+    MESSAGE_DECRYPT,
+    MESSAGE_ENCRYPT,
+    MESSAGE_SIGN,
+    MESSAGE_VERIFY,
+    SIGN,
+    SIGN_RECOVER,
+    VERIFY,
+    VERIFY_RECOVER,
+    VERIFY_SIGNATURE,
+)
 from pypkcs11.core.saved_states import LENGTH
 from pypkcs11.core.sessions import Session
 from pypkcs11.standard.constants import (
@@ -17,10 +30,16 @@ from pypkcs11.standard.constants import (
     CKF_DIGEST,
     CKF_ENCRYPT,
     CKF_FIND_OBJECTS,
+    CKF_MESSAGE_DECRYPT,
+    CKF_MESSAGE_ENCRYPT,
+    CKF_MESSAGE_SIGN,
+    CKF_MESSAGE_VERIFY,
     CKF_RW_SESSION,
     CKF_SERIAL_SESSION,
     CKF_SIGN,
+    CKF_SIGN_RECOVER,
     CKF_VERIFY,
+    CKF_VERIFY_RECOVER,
     CKR_ARGUMENTS_BAD,
     CKR_OK,
     CKR_SESSION_ASYNC_NOT_SUPPORTED,
@@ -40,6 +59,12 @@ _CANCELLED: Final = {
     CKF_DIGEST: DIGEST,
     CKF_SIGN: SIGN,
     CKF_VERIFY: VERIFY,
+    CKF_SIGN_RECOVER: SIGN_RECOVER,
+    CKF_VERIFY_RECOVER: VERIFY_RECOVER,
+    CKF_MESSAGE_ENCRYPT: MESSAGE_ENCRYPT,
+    CKF_MESSAGE_DECRYPT: MESSAGE_DECRYPT,
+    CKF_MESSAGE_SIGN: MESSAGE_SIGN,
+    CKF_MESSAGE_VERIFY: MESSAGE_VERIFY,
 }
 
 

@@ -13,35 +13,6 @@ from pypkcs11.abi.errors import failed
 from pypkcs11.standard.constants import CKR_FUNCTION_NOT_SUPPORTED
 
 NOT_SUPPORTED: Final = (
-    # digests, signatures and ciphers
-    "C_SignRecoverInit",
-    "C_SignRecover",
-    "C_VerifyRecoverInit",
-    "C_VerifyRecover",
-    # keys
-    "C_WrapKeyAuthenticated",
-    "C_UnwrapKeyAuthenticated",
-    # messages
-    "C_MessageEncryptInit",
-    "C_EncryptMessage",
-    "C_EncryptMessageBegin",
-    "C_EncryptMessageNext",
-    "C_MessageEncryptFinal",
-    "C_MessageDecryptInit",
-    "C_DecryptMessage",
-    "C_DecryptMessageBegin",
-    "C_DecryptMessageNext",
-    "C_MessageDecryptFinal",
-    "C_MessageSignInit",
-    "C_SignMessage",
-    "C_SignMessageBegin",
-    "C_SignMessageNext",
-    "C_MessageSignFinal",
-    "C_MessageVerifyInit",
-    "C_VerifyMessage",
-    "C_VerifyMessageBegin",
-    "C_VerifyMessageNext",
-    "C_MessageVerifyFinal",
     # asynchronous operations
     "C_AsyncComplete",
     "C_AsyncGetID",

@@ -1,0 +1,128 @@
+"""What comes with each message, read from the caller's structure and written back into it.
+
+The structures differ in names only: a row of :data:`_FORMS` has them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from _pypkcs11 import ffi
+
+from pypkcs11.abi import parameters
+from pypkcs11.abi.cdata import CData
+from pypkcs11.abi.structures import Field, Reader, copied, invalid, number, octets, view
+from pypkcs11.mechanisms.parameters import AeadMessage, ChaChaPolyMessage, GcmMessage
+from pypkcs11.mechanisms.registry import Mechanism, ParameterClass
+from pypkcs11.standard.constants import CKG_NO_GENERATE, CKR_MECHANISM_INVALID
+from pypkcs11.standard.errors import CryptokiError
+
+#: More than any tag there is, in bits.
+_MOST_TAG_BITS: Final = 1024
+
+
+class _Form(NamedTuple):
+    """A structure: how its fields are read, and where nonce and tag are.
+
+    :param fields: the values of an :class:`AeadMessage` behind its nonce, in their order.
+    """
+
+    structure: Reader
+    nonce: Field
+    nonce_octets: Field
+    tag: Field
+    fields: tuple[Field, ...]
+
+
+def always(value: int) -> Field:
+    """What a structure has no field for."""
+    return lambda c: value
+
+
+_FORMS: Final[dict[ParameterClass, _Form]] = {
+    GcmMessage: _Form(
+        view("CK_GCM_MESSAGE_PARAMS"),
+        number("pIv"),
+        octets("pIv", "ulIvLen"),
+        number("pTag"),
+        (number("ulIvFixedBits"), number("ivGenerator"), number("ulTagBits"), always(0)),
+    ),
+    ChaChaPolyMessage: _Form(
+        view("CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS"),
+        number("pNonce"),
+        parameters.nonce,
+        number("pTag"),
+        (always(0), always(CKG_NO_GENERATE), always(128), always(0)),
+    ),
+}
+
+
+class MessageParameter:
+    """A caller's structure. ``message`` is what it says."""
+
+    __slots__ = ("_c", "_form", "message")
+
+    def __init__(self, kind: ParameterClass, pointer: CData, length: int) -> None:
+        """:raises CryptokiError: CKR_MECHANISM_PARAM_INVALID."""
+        form = _FORMS[kind]
+        if not pointer:
+            raise invalid("the message's parameter is missing")
+        c = form.structure(pointer, length)
+        if not form.nonce(c):
+            raise invalid("there is no place for the nonce")
+        self._form = form
+        self._c = c
+        self.message: AeadMessage = kind(form.nonce_octets(c), *[get(c) for get in form.fields])
+        if self.message.tag_bits > _MOST_TAG_BITS:
+            raise invalid("no tag is that long")
+
+    def require_tag(self) -> Any:
+        """Where the tag is, or is to go.
+
+        :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+        """
+        pointer = self._form.tag(self._c)
+        if not pointer:
+            raise invalid("there is no place for the tag")
+        return pointer
+
+    def tag(self) -> bytes:
+        """The tag that a message came with."""
+        return copied(self.require_tag(), self.message.tag_bits // 8)
+
+    def give_tag(self, tag: bytes) -> None:
+        """Write a message's tag, as long as the structure says."""
+        ffi.memmove(self.require_tag(), tag, len(tag))
+
+    def give_nonce(self, nonce: bytes) -> None:
+        """Write a message's nonce, as long as the one that was read."""
+        ffi.memmove(self._form.nonce(self._c), nonce, len(nonce))
+
+
+def of_message(row: Mechanism, pointer: CData, length: int) -> MessageParameter:
+    """The parameter that comes with a message of the mechanism.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+    """
+    return MessageParameter(row.message_parameter, pointer, length)  # type: ignore[arg-type]
+
+
+def of_mechanism(mechanism: CData, row: Mechanism) -> MessageParameter:
+    """The parameter of a mechanism that wraps or unwraps a key as a message.
+
+    :raises CryptokiError: CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID.
+    """
+    if row.message_parameter is None:
+        raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism takes no messages")
+    return of_message(row, mechanism.pParameter, mechanism.ulParameterLen)
+
+
+def check_beginning(mechanism: CData, row: Mechanism) -> None:
+    """Look at what C_MessageEncryptInit is given, which may be the first message's or nothing.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+    """
+    if row.message_parameter is not None and mechanism.ulParameterLen:
+        if not mechanism.pParameter:
+            raise invalid("the parameter is missing")
+        _FORMS[row.message_parameter].structure(mechanism.pParameter, mechanism.ulParameterLen)
