@@ -40,6 +40,7 @@ UNITS = (
     "report.c",
     "signals.c",
     "state.c",
+    "surroundings.c",
 )
 COMMON = (
     "-std=gnu11",

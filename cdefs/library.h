@@ -30,3 +30,7 @@ void pypkcs11_resume(void);
  * that came meanwhile are dropped. */
 void pypkcs11_hold_signals(void);
 void pypkcs11_release_signals(void);
+
+/* Between these two, OPENSSL_CONF is empty: what loads an OpenSSL then, configures nothing. */
+void pypkcs11_hide_openssl_settings(void);
+void pypkcs11_show_openssl_settings(void);

@@ -104,6 +104,12 @@ char **pypkcs11_environ(void);
 bool pypkcs11_locate(struct pypkcs11_environment *found);
 void pypkcs11_release_environment(struct pypkcs11_environment *found);
 
+/* ---- surroundings.c ---- */
+
+/* Around the first import of `cryptography`: its OpenSSL takes no file from OPENSSL_CONF. */
+void pypkcs11_hide_openssl_settings(void);
+void pypkcs11_show_openssl_settings(void);
+
 /* ---- python.c: the interpreter ---- */
 
 enum pypkcs11_python { PYPKCS11_NO_PYTHON = 0, PYPKCS11_OWN_PYTHON = 1, PYPKCS11_HOST_PYTHON = 2 };

@@ -64,8 +64,10 @@ static void child(void)
 {
     pypkcs11_mark_not_ready();
     atomic_fetch_add(&fork_count, 1);
-    if (atomic_load(&booting))
+    if (atomic_load(&booting)) {
+        pypkcs11_show_openssl_settings();
         atomic_store(&interrupted_boot, true);
+    }
     if (in_python) {
         PyOS_AfterFork_Child();
         PyGILState_Release(gil);

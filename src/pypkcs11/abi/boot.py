@@ -25,6 +25,7 @@ def start(in_host: bool) -> tuple[str, str] | None:
     """
     try:
         _check_cryptography()
+        _load_openssl()
         importlib.import_module("pypkcs11.abi.entries")
         _check_entries()
         if in_host:
@@ -48,6 +49,17 @@ def _check_cryptography() -> None:
             f" version {CRYPTOGRAPHY_NEEDED} is the least",
             f"install cryptography {CRYPTOGRAPHY_NEEDED} or later there",
         )
+
+
+def _load_openssl() -> None:
+    """Load the OpenSSL of `cryptography` without the host's configuration of another OpenSSL."""
+    from _pypkcs11 import lib
+
+    lib.pypkcs11_hide_openssl_settings()
+    try:
+        importlib.import_module("cryptography.hazmat.bindings._rust")
+    finally:
+        lib.pypkcs11_show_openssl_settings()
 
 
 def _check_entries() -> None:
