@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from clients.harness import Token, clean_environment
+from clients.web import Site, make_site
 
 CHEAP_PINS = """\
 [store]
@@ -26,11 +27,7 @@ def env(tmp_path: Path, token_dir: Path) -> dict[str, str]:
 @pytest.fixture
 def blank_token(library: Path, tmp_path: Path, env: dict[str, str]) -> Token:
     """A token that is not initialised yet, whose PINs cost little to derive keys from."""
-    work = tmp_path / "work"
-    work.mkdir()
-    configuration = tmp_path / "config.toml"
-    configuration.write_text(CHEAP_PINS)
-    return Token(library, work, {**env, "PYPKCS11_CONF": str(configuration)})
+    return new_token(library, tmp_path, env)
 
 
 @pytest.fixture
@@ -38,3 +35,24 @@ def token(blank_token: Token) -> Token:
     """A token with a label, an SO PIN and a user PIN, and no objects."""
     blank_token.initialise()
     return blank_token
+
+
+@pytest.fixture(scope="session")
+def site(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A token with the keys of a web server, which no test changes: making them takes seconds."""
+    directory = tmp_path_factory.mktemp("site")
+    for name in ("home", "tokens"):
+        (directory / name).mkdir(mode=0o700)
+    env = clean_environment(directory / "home", PYPKCS11_TOKEN_DIR=directory / "tokens")
+    token = new_token(library, directory, env)
+    token.initialise()
+    return make_site(token)
+
+
+def new_token(library: Path, directory: Path, env: dict[str, str]) -> Token:
+    """A token in the next free slot, with a working directory and a configuration of its own."""
+    work = directory / "work"
+    work.mkdir()
+    configuration = directory / "config.toml"
+    configuration.write_text(CHEAP_PINS)
+    return Token(library, work, {**env, "PYPKCS11_CONF": str(configuration)})

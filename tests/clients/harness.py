@@ -81,6 +81,7 @@ def clean_environment(home: Path, **settings: str | Path) -> dict[str, str]:
         **kept,
         "HOME": str(home),
         "LC_ALL": "C.UTF-8",
+        "PATH": f"{os.environ['PATH']}:/usr/sbin",
         **{k: str(v) for k, v in settings.items()},
     }
 

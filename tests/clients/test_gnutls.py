@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clients.harness import Result, Token, background, free_port
+from clients.harness import Result, Token, attempt, background, free_port
 
 KEY_TYPES = [("rsa", ["--bits", "2048"]), ("ecdsa", ["--curve", "secp256r1"])]
 
@@ -96,3 +96,33 @@ def test_certtool_and_a_tls_server(token: Token, key_type: str, options: list[st
         page = token.run("curl", "--silent", "--show-error", "--max-time", "20", "--noproxy", "*",
                          "--cacert", "cert.pem", f"https://localhost:{port}/")  # fmt: skip
         assert "GnuTLS" in page.text
+
+
+PRIORITIES = {"1.2": "NORMAL:-VERS-ALL:+VERS-TLS1.2", "1.3": "NORMAL:-VERS-ALL:+VERS-TLS1.3"}
+
+
+@pytest.mark.parametrize("version", PRIORITIES)
+@pytest.mark.parametrize(("key_type", "options"), KEY_TYPES)
+def test_client_and_server_have_their_keys_in_the_token(
+    token: Token, key_type: str, options: list[str], version: str
+) -> None:
+    """Mutual TLS: gnutls-serv demands a certificate, and gnutls-cli signs with the same key."""
+    generate(token, key_type, options)
+    key = f"{token.url};object=my%20key;type=private"
+    token.file("template", b'cn = "localhost"\ndns_name = "localhost"\nexpiration_days = 2\nca\n')
+    token.run("certtool", "--provider", token.library, "--generate-self-signed", "--load-privkey",
+              key, "--load-pubkey", "pub.pem", "--template", "template", "--outfile", "cert.pem",
+              GNUTLS_PIN=token.pin)  # fmt: skip
+    port = free_port()
+    trust = ["--x509cafile", "cert.pem", "--priority", PRIORITIES[version]]
+    identity = ["--provider", token.library, "--x509keyfile", key, "--x509certfile", "cert.pem"]
+    server = ["gnutls-serv", *identity, *trust, "--require-client-cert", "--verify-client-cert",
+              "--echo", "--port", str(port)]  # fmt: skip
+    client = ["gnutls-cli", *trust, "--port", str(port), "localhost"]
+    env = {**token.env, "GNUTLS_PIN": token.pin}
+    with background(*server, env=env, cwd=token.work, port=port) as log:
+        done = attempt(*client, *identity, env=env, cwd=token.work, stdin=b"an echo\n")
+        assert "an echo" in done.text, f"{done}\n{log.read_text()}"
+        assert f"TLS{version}" in done.text
+        stranger = attempt(*client, env=env, cwd=token.work, stdin=b"an echo\n")
+        assert "an echo" not in stranger.text

@@ -42,6 +42,8 @@ DEMO = (
 )
 TEST = (
     *DEMO,
+    Requirement("apache2-bin", "/usr/*bin/apache2"),
+    Requirement("bind9-utils", "dnssec-verify"),
     Requirement("curl", "curl"),
     Requirement("g++", "c++"),
     Requirement("iproute2", "ip"),
@@ -55,6 +57,9 @@ TEST = (
     ),
     Requirement("openssh-client", "ssh-keygen"),
     Requirement("openssh-server", "/usr/sbin/sshd"),
+    Requirement("knot-dnssecutils", "kzonesign"),
+    Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
+    Requirement("nginx", "/usr/*bin/nginx"),
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
     Requirement("strongswan-charon", "/usr/lib/ipsec/charon"),
