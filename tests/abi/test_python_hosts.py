@@ -97,7 +97,7 @@ count = 0
 def work():
     global count
     with token.open(rw=True) as session:
-        public, private = session.generate_keypair(KeyType.RSA, 1024, store=False)
+        public, private = session.generate_keypair(KeyType.RSA, 2048, store=False)
         while not stop.is_set():
             signature = private.sign(b"data", mechanism=Mechanism.SHA256_RSA_PKCS)
             assert public.verify(b"data", signature, mechanism=Mechanism.SHA256_RSA_PKCS)
