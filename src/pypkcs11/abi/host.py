@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,16 @@ def finalise() -> None:
         ended, _library = _library, None
         _sessions = {}
         ended.close()
+
+
+def _before_fork() -> None:
+    """No call is inside now (boot.py, fork.c), and none comes in before the fork is over."""
+    if _library is not None and _owner == os.getpid():
+        with suppress(CryptokiError):
+            _library.directory.release()
+
+
+os.register_at_fork(before=_before_fork)
 
 
 def library() -> Library:

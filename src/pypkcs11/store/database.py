@@ -1,7 +1,10 @@
 """One SQLite file: its connection, transactions and errors.
 
-A forked child must neither use nor close what it inherited: closing could write the parent's
-log into the parent's file. So a connection that crossed a fork is put away for good.
+A process has no file open while it forks, and opens it again when it is next used. SQLite keeps
+for each process what it knows of an open file: its locks, and its share of the log's index. A child
+would take that for its own and never ask the system for a lock, so that others, who cannot see it,
+would remove the log under it. For the same reason a child must neither use nor close a connection
+that has crossed a fork all the same: it is put away for good.
 """
 
 from __future__ import annotations
@@ -91,6 +94,7 @@ class Database:
         self.opened = 0  #: how many times; more than once when the file was replaced
         self._identity: tuple[int, ...] = ()
         self._immutable = False
+        self._released = False
         self._connection: sqlite3.Connection | None = None
         if path:
             self._open(path)
@@ -155,7 +159,14 @@ class Database:
     @property
     def closed(self) -> bool:
         """Whether there is no connection any more."""
-        return self._connection is None
+        return self._connection is None and not self._released
+
+    def release(self) -> None:
+        """Have the file closed until it is next used: for a process that is about to fork."""
+        with self.lock, FAILED_WRITES:
+            if self.path is not None and self._connection is not None:
+                self._released = True
+                self._discard()
 
     def close(self) -> None:
         """Close, or put away what was inherited from another process."""
@@ -164,12 +175,14 @@ class Database:
         else:
             with self.lock:
                 self.counter.close()
+                self._released = False
                 with FAILED_WRITES:
                     self._discard()
 
     def abandon(self) -> None:
         """Never touch the connection again, and never let it be closed. Takes no lock."""
         self.counter.close()
+        self._released = False
         connection, self._connection = self._connection, None
         if connection is not None:
             import ctypes  # here, because it is seldom needed
@@ -198,8 +211,22 @@ class Database:
 
     def _living(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise self._removed("it was closed")
+            self._open_again()
+            if self._connection is None:
+                raise self._removed("it was closed")
         return self._connection
+
+    def _open_again(self) -> None:
+        """Open what was released; where it is the same file, nothing else has happened."""
+        if not self._released or self.path is None:
+            return
+        if not os.path.exists(self.path):
+            raise self._removed("no such file")
+        before, opened = self._identity, self.opened
+        self._open(self.path)
+        self._released = False
+        if self._identity == before:
+            self.opened = opened
 
     def _removed(self, why: str) -> MediumError:
         return MediumError(CKR_DEVICE_REMOVED, f"{self.name} is gone: {why}")

@@ -87,6 +87,9 @@ class MemoryDirectory:
         for serial in self.serials():
             self.remove(serial)
 
+    def release(self) -> None:
+        """There is no file."""
+
     def abandon(self) -> None:
         """Nothing of a parent's is shared."""
         self._tokens = {}

@@ -213,5 +213,8 @@ class Directory(Protocol):
     def remove(self, serial: str) -> None:
         """Destroy a token and its file."""
 
+    def release(self) -> None:
+        """Have no token's file open until it is next used: the process is about to fork."""
+
     def abandon(self) -> None:
         """Leave everything as it is for good: it belongs to the process that this one came from."""

@@ -108,6 +108,11 @@ class SqliteDirectory:
         for store in list(self._open):
             store.close()
 
+    def release(self) -> None:
+        """Have no token's file open until it is next used."""
+        for store in list(self._open):
+            store.release()
+
     def abandon(self) -> None:
         """For a forked child: neither use nor close any token opened here, nor wait for locks."""
         for store in list(self._open):

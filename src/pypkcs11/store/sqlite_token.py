@@ -76,6 +76,12 @@ class SqliteTokenStore:
         self._writer.close()
         self._database.close()
 
+    def release(self) -> None:
+        """Have no file open until the token is next used."""
+        with self._writer.lock, self._database.lock:
+            self._writer.release()
+            self._database.release()
+
     def abandon(self) -> None:
         """For a forked child: as :meth:`close`, but whoever holds a lock, and for good."""
         self._sealer = None
