@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,6 +239,7 @@ def running(
         program = subprocess.Popen(
             [str(argument) for argument in arguments],
             env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
         )  # fmt: skip
     try:
         wait_until(lambda: ready() or program.poll() is not None, str(arguments[0]))
@@ -250,6 +252,8 @@ def running(
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait(10)
+        with suppress(ProcessLookupError):  # children that a server leaves behind
+            os.killpg(program.pid, signal.SIGKILL)
 
 
 def _ec_public_key_info(listing: str) -> bytes:

@@ -21,6 +21,8 @@ worker_processes {workers};
 pid nginx.pid;
 error_log stderr notice;
 ssl_engine pkcs11;
+env PYPKCS11_CONF;
+env PYPKCS11_TOKEN_DIR;
 events {{ }}
 http {{
     access_log off;
@@ -111,6 +113,25 @@ def test_a_reload_under_load_fails_no_handshake(site: Site) -> None:
             visitors.wait_for(5)
         assert "SSL_do_handshake() failed" not in log.read_text()
         assert "[alert]" not in log.read_text()
+
+
+def test_a_daemon_is_reloaded_while_others_use_the_token(site: Site) -> None:
+    """The master has forked itself; a short-lived process is the last to close the token."""
+    nginx = Nginx(site)
+    configuration = site.work / "nginx.conf"
+    text = configuration.read_text().replace("daemon off;", "").replace("stderr", "nginx.log")
+    configuration.write_text(text)
+    nginx.command[nginx.command.index("stderr")] = "nginx.log"  # it keeps what it has as stderr
+    site.token.run(*nginx.command, OPENSSL_CONF=str(site.configuration))
+    try:
+        for _ in range(3):
+            site.token.user("--list-objects")
+            assert nginx.visit() in children(nginx.pid)
+            site.token.user("--list-objects")
+            renewed(nginx.pid, nginx.reload)
+        nginx.visit("rsa", "1.2")
+    finally:
+        os.killpg(nginx.pid, signal.SIGKILL)  # a daemon leads its own session
 
 
 def test_killed_workers_are_replaced(site: Site) -> None:

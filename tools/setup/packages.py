@@ -47,6 +47,7 @@ TEST = (
     Requirement("curl", "curl"),
     Requirement("g++", "c++"),
     Requirement("iproute2", "ip"),
+    Requirement("knot-dnssecutils", "kzonesign"),
     Requirement(
         "libcharon-extra-plugins", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"
     ),
@@ -55,11 +56,9 @@ TEST = (
     Requirement(
         "libstrongswan-standard-plugins", "/usr/lib/ipsec/plugins/libstrongswan-openssl.so"
     ),
+    Requirement("nginx", "/usr/*bin/nginx"),
     Requirement("openssh-client", "ssh-keygen"),
     Requirement("openssh-server", "/usr/sbin/sshd"),
-    Requirement("knot-dnssecutils", "kzonesign"),
-    Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
-    Requirement("nginx", "/usr/*bin/nginx"),
     Requirement("p11-kit", "p11-kit"),
     Requirement("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
     Requirement("strongswan-charon", "/usr/lib/ipsec/charon"),
