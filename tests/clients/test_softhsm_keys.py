@@ -19,8 +19,6 @@ from pypkcs11.standard import constants as c
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = b"1234"
 
-pytestmark = pytest.mark.skipif(not SOFTHSM.exists(), reason="SoftHSM v2 is not installed")
-
 
 class Place(NamedTuple):
     """A module, and a session in which the user is logged in."""
