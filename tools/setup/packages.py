@@ -54,12 +54,14 @@ TEST = (
         "libcharon-extra-plugins", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"
     ),
     Requirement("libengine-pkcs11-openssl", "/usr/lib/*/engines-3/pkcs11.so"),
+    Requirement("libnss3-tools", "certutil"),
     Requirement("libsofthsm2", "/usr/lib/softhsm/libsofthsm2.so"),
     Requirement("libstrongswan-extra-plugins", "/usr/lib/ipsec/plugins/libstrongswan-pkcs11.so"),
     Requirement(
         "libstrongswan-standard-plugins", "/usr/lib/ipsec/plugins/libstrongswan-openssl.so"
     ),
     Requirement("nginx", "/usr/*bin/nginx"),
+    Requirement("openjdk-17-jdk-headless", "javac"),
     Requirement("openssh-client", "ssh-keygen"),
     Requirement("openssh-server", "/usr/sbin/sshd"),
     Requirement("p11-kit", "p11-kit"),
