@@ -189,7 +189,7 @@ def test_every_private_key_has_a_public_one(p11: Client, session: int) -> None:
 def test_public_keys_that_are_refused(p11: Client, session: int) -> None:
     kind, template = PAIRS[c.CKK_EC]
     public, private = p11.generate_pair(session, mechanism(kind), template, {})
-    _, other = rsa_pair(p11, session, {}, {}, 1024)
+    _, other = rsa_pair(p11, session, {}, {}, 2048)
     inconsistent = c.CKR_TEMPLATE_INCONSISTENT
     for base, asked, rv in (
         (public, {}, c.CKR_KEY_TYPE_INCONSISTENT),

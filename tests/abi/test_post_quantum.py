@@ -429,6 +429,7 @@ def test_what_the_mechanisms_say_of_themselves(p11: Client, token: Token) -> Non
         return int(found.ulMinKeySize), int(found.ulMaxKeySize), int(found.flags)
 
     signs = c.CKF_SIGN | c.CKF_VERIFY
+    signs |= c.CKF_MESSAGE_SIGN | c.CKF_MESSAGE_VERIFY | c.CKF_MULTI_MESSAGE
     assert told(c.CKM_ML_DSA_KEY_PAIR_GEN) == (1312, 2592, c.CKF_GENERATE_KEY_PAIR)
     assert told(c.CKM_ML_KEM_KEY_PAIR_GEN) == (1184, 1568, c.CKF_GENERATE_KEY_PAIR)
     assert told(c.CKM_ML_KEM) == (1184, 1568, c.CKF_ENCAPSULATE | c.CKF_DECAPSULATE)
