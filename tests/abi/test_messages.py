@@ -22,7 +22,7 @@ from abi.message_helpers import (
     tag_of,
     whole,
 )
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -185,6 +185,38 @@ def test_chacha20_poly1305(p11: Client, session: int, bits: bool) -> None:
     parameter.ulNonceLen = 88
     with refused(c.CKR_MECHANISM_PARAM_INVALID):
         whole(p11, session, "Decrypt", parameter, AAD, sealed)
+
+
+@pytest.mark.parametrize("octets_of_tag", [4, 10, 16])
+def test_ccm(p11: Client, session: int, octets_of_tag: int) -> None:
+    """Each message says how long it is, and the token holds the caller to it."""
+    key = secret(p11, session, KEY, ENCRYPT=True, DECRYPT=True)
+    known, kind = AESCCM(KEY, octets_of_tag), c.CKM_AES_CCM
+    for text in (b"", b"x", os.urandom(20_000)):
+        parameter = struct(
+            "CK_CCM_MESSAGE_PARAMS",
+            ulDataLen=len(text),
+            pNonce=bytes(12),
+            ulNonceLen=12,
+            ulNonceFixedBits=32,
+            nonceGenerator=c.CKG_GENERATE,
+            pMAC=bytes(16),
+            ulMACLen=octets_of_tag,
+        )
+        begin(p11, session, "Encrypt", key, kind)
+        with refused(c.CKR_DATA_LEN_RANGE):
+            whole(p11, session, "Encrypt", parameter, AAD, text + b"x")
+        split = parts(p11, session, "Encrypt", parameter, AAD, text[:33], text[33:])
+        nonce = bytes(ffi.buffer(parameter.pNonce, 12))
+        tag = bytes(ffi.buffer(parameter.pMAC, octets_of_tag))
+        sealed = b"".join(split)
+        assert sealed + tag == known.encrypt(nonce, text, AAD)
+        p11.do("C_MessageEncryptFinal", session)
+        begin(p11, session, "Decrypt", key, kind)
+        assert whole(p11, session, "Decrypt", parameter, AAD, sealed) == text
+        with refused(c.CKR_AEAD_DECRYPT_FAILED):
+            whole(p11, session, "Decrypt", parameter, AAD + b"x", sealed)
+        p11.do("C_MessageDecryptFinal", session)
 
 
 # -- what is wrong -----------------------------------------------------------------------------

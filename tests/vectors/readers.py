@@ -76,3 +76,20 @@ def labelled(path: str) -> Iterator[Case]:
             values[label] += line.replace(" ", "")
     if label.startswith(("encryption", "ciphertext")):
         yield values
+
+
+def ccm(path: str) -> Iterator[Case]:
+    """The cases of a NIST file for CCM: lengths, keys and nonces hold until there are others.
+
+    A section has one of the lengths (``[Tlen = 4]``) or all (``[Alen = 0, Plen = 0, ...]``).
+    """
+    values: Case = {}
+    for line in lines(path):
+        if not line and "ct" in values and ("payload" in values or "result" in values):
+            yield dict(values)
+            for name in ("ct", "payload", "result"):
+                values.pop(name, None)
+        if line and not line.startswith("#"):
+            for pair in line.strip("[]").split(","):
+                name, _, value = pair.partition("=")
+                values[name.strip().lower()] = value.strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from _pypkcs11 import ffi
 
@@ -28,7 +28,8 @@ def octets(pointer: CData, length: int) -> Buffer:
         return b""
     if length > MOST:
         raise CryptokiError(CKR_ARGUMENTS_BAD, "a length beyond all memory")
-    return cast("Buffer", ffi.buffer(pointer, length))
+    found: Buffer = ffi.buffer(pointer, length)
+    return found
 
 
 def copied(pointer: CData, length: int) -> bytes:

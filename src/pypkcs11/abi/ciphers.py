@@ -5,6 +5,10 @@ The two differ in name only: both are :class:`~pypkcs11.mechanisms.operation.Cip
 
 from __future__ import annotations
 
+from typing import Final
+
+from _pypkcs11 import ffi
+
 from pypkcs11.abi import host
 from pypkcs11.abi.buffers import deliver, no_room, octets, require, window
 from pypkcs11.abi.cdata import CData
@@ -12,8 +16,11 @@ from pypkcs11.abi.errors import entry
 from pypkcs11.abi.start import start
 from pypkcs11.core.operations import DECRYPT, ENCRYPT, Active, Function
 from pypkcs11.core.sessions import Session
-from pypkcs11.standard.constants import CKR_BUFFER_TOO_SMALL, CKR_OK, CKR_OPERATION_ACTIVE
+from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
 from pypkcs11.standard.errors import CryptokiError
+
+#: Up to this many octets, a result of its own and a copy are faster than writing in place.
+SHORT: Final = 4096
 
 
 @entry
@@ -86,7 +93,14 @@ def _one_part(
     room = out_length[0]
     answer = no_room(out, out_length, operation.output_length(length))
     if answer is None:
-        out_length[0] = operation.run_into(source, window(out, out_length[0]))
+        if length > SHORT:
+            out_length[0] = operation.run_into(source, window(out, out_length[0]))
+            return CKR_OK
+        result = operation.run(source)
+        size = len(result)
+        ffi.memmove(out, result, size)
+        if not operation.exact:
+            out_length[0] = size
         return CKR_OK
     if out and not operation.exact:
         # The length was a bound: the result may fit all the same.
@@ -124,10 +138,13 @@ def _final(function: Function, session_handle: int, out: CData, out_length: CDat
     active = session.take(function)
     if active.rest is None:
         operation = active.operation
-        if not out or (operation.exact and out_length[0] < operation.finish_length()):
-            out_length[0] = operation.finish_length()
+        if operation.exact or not out:
+            answer = no_room(out, out_length, operation.finish_length())
+            if answer is None:
+                out_length[0] = operation.finish_into(window(out, out_length[0]))
+                return CKR_OK
             session.keep(function, active)
-            return CKR_BUFFER_TOO_SMALL if out else CKR_OK
+            return answer
         active.rest = operation.finish()
     return _finish(session, function, active, active.rest, out, out_length)
 

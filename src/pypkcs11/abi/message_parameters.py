@@ -12,7 +12,7 @@ from _pypkcs11 import ffi
 from pypkcs11.abi import parameters
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.structures import Field, Reader, copied, invalid, number, octets, view
-from pypkcs11.mechanisms.parameters import AeadMessage, ChaChaPolyMessage, GcmMessage
+from pypkcs11.mechanisms.parameters import AeadMessage, CcmMessage, ChaChaPolyMessage, GcmMessage
 from pypkcs11.mechanisms.registry import Mechanism, ParameterClass
 from pypkcs11.standard.constants import CKG_NO_GENERATE, CKR_MECHANISM_INVALID
 from pypkcs11.standard.errors import CryptokiError
@@ -39,6 +39,10 @@ def always(value: int) -> Field:
     return lambda c: value
 
 
+def _mac_bits(c: CData) -> int:
+    return int(c.ulMACLen) * 8
+
+
 _FORMS: Final[dict[ParameterClass, _Form]] = {
     GcmMessage: _Form(
         view("CK_GCM_MESSAGE_PARAMS"),
@@ -46,6 +50,13 @@ _FORMS: Final[dict[ParameterClass, _Form]] = {
         octets("pIv", "ulIvLen"),
         number("pTag"),
         (number("ulIvFixedBits"), number("ivGenerator"), number("ulTagBits"), always(0)),
+    ),
+    CcmMessage: _Form(
+        view("CK_CCM_MESSAGE_PARAMS"),
+        number("pNonce"),
+        octets("pNonce", "ulNonceLen"),
+        number("pMAC"),
+        (number("ulNonceFixedBits"), number("nonceGenerator"), _mac_bits, number("ulDataLen")),
     ),
     ChaChaPolyMessage: _Form(
         view("CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS"),

@@ -31,7 +31,7 @@ def copied(pointer: CData, length: int) -> bytes:
     """Octets that a structure points to."""
     if length > MOST or (length and not pointer):
         raise invalid("octets that are nowhere, or too many")
-    return bytes(ffi.buffer(pointer, length)) if length else b""
+    return ffi.buffer(pointer, length)[:] if length else b""
 
 
 def view(name: str) -> Reader:

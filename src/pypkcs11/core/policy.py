@@ -35,6 +35,7 @@ from pypkcs11.standard.constants import (
     CKA_VERIFY_RECOVER,
     CKA_WRAP,
     CKA_WRAP_TEMPLATE,
+    CKK_AES_XTS,
     CKK_DES,
     CKK_DES2,
     CKK_DES3,
@@ -292,6 +293,7 @@ _STRENGTHS: Final = {
     CKK_DES: ((64, 56),),
     CKK_DES2: ((128, 80),),
     CKK_DES3: ((192, 112),),
+    CKK_AES_XTS: ((512, 256), (256, 128)),
     CKK_ML_DSA: ((2592 * 8, 256), (1952 * 8, 192), (1312 * 8, 128)),
     CKK_ML_KEM: ((1568 * 8, 256), (1184 * 8, 192)),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
@@ -29,13 +29,17 @@ class CtrContexts(Idle):
 class AesContexts(BlockContexts):
     """All of one key's: the ``cache`` of an AES :class:`Key`."""
 
-    __slots__ = ("ctr", "gcm")
+    __slots__ = ("ccm", "ctr", "gcm", "xcbc")
 
     def __init__(self, value: bytes) -> None:
         algorithm = AES(value)
         super().__init__(algorithm)
         self.ctr = CtrContexts(algorithm)
         self.gcm = AESGCM(value)
+        #: By the tag's length in octets.
+        self.ccm: dict[int, AESCCM] = {}
+        #: What :mod:`pypkcs11.mechanisms.aes_xcbc` derives from the key.
+        self.xcbc: tuple[AesContexts, bytes, bytes] | None = None
 
 
 def contexts(key: Key) -> AesContexts:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from pypkcs11.mechanisms.aes_contexts import AesContexts, contexts
-from pypkcs11.mechanisms.operation import Cipher
+from pypkcs11.mechanisms.operation import Cipher, wipe
 from pypkcs11.mechanisms.parameters import AeadMessage, Gcm
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
@@ -31,6 +31,26 @@ _SHORTEST_IV = 8
 _LONGEST_IV = 128
 
 
+def tag_length(bits: int) -> int:
+    """A tag's length in octets.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for a length that SP 800-38D does not have.
+    """
+    if bits not in _TAG_BITS:
+        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"a tag of {bits} bits")
+    return bits // 8
+
+
+def checked_iv(iv: bytes) -> bytes:
+    """An IV, if it has a length that the library beneath takes.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+    """
+    if not _SHORTEST_IV <= len(iv) <= _LONGEST_IV:
+        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"an IV of {len(iv)} octets")
+    return iv
+
+
 class _Galois(Cipher):
     """What both directions have in common."""
 
@@ -38,14 +58,10 @@ class _Galois(Cipher):
 
     def __init__(self, cache: AesContexts, parameter: Gcm) -> None:
         iv, aad, tag_bits = parameter
-        if not _SHORTEST_IV <= len(iv) <= _LONGEST_IV:
-            raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"an IV of {len(iv)} octets")
-        if tag_bits not in _TAG_BITS:
-            raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"a tag of {tag_bits} bits")
         self._contexts = cache
-        self._iv = iv
+        self._iv = checked_iv(iv)
         self._aad = aad
-        self._tag = tag_bits // 8
+        self._tag = tag_length(tag_bits)
         self._context: AEADEncryptionContext | None = None
         self._parts: bytearray | None = None
 
@@ -113,13 +129,13 @@ class GcmDecryption(_Galois):
 
     def run(self, data: Buffer) -> bytes:
         if len(data) < self._tag:
-            raise CryptokiError(CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than the tag")
+            raise _no_tag()
         try:
             if self._tag == _FULL_TAG:
                 return self._contexts.gcm.decrypt(self._iv, data, self._aad)
             return self._decrypt_short_tag(memoryview(data))
         except InvalidTag:
-            raise CryptokiError(CKR_ENCRYPTED_DATA_INVALID, "the tag is wrong") from None
+            raise _wrong_tag() from None
         except OverflowError:
             raise _too_long(CKR_ENCRYPTED_DATA_LEN_RANGE) from None
 
@@ -143,7 +159,36 @@ class GcmDecryption(_Galois):
         return self.output_length(len(self._parts or b""))
 
     def finish(self) -> bytes:
-        return self.run(self._parts or b"")
+        plain = bytearray(self.finish_length())
+        self.finish_into(memoryview(plain))
+        return bytes(plain)
+
+    def finish_into(self, out: memoryview) -> int:
+        """Decrypt what was gathered where it is, so that a message is in memory once."""
+        parts = memoryview(self._parts or bytearray())
+        end = len(parts) - self._tag
+        if end < 0:
+            raise _no_tag()
+        mode = GCM(self._iv, min_tag_length=_SHORTEST_TAG)
+        context = CipherOf(self._contexts.algorithm, mode).decryptor()
+        context.authenticate_additional_data(self._aad)
+        plain = parts[:end]
+        context.update_into(plain, plain)
+        try:
+            context.finalize_with_tag(bytes(parts[end:]))
+        except InvalidTag:
+            wipe(plain)
+            raise _wrong_tag() from None
+        out[:end] = plain
+        return end
+
+
+def _no_tag() -> CryptokiError:
+    return CryptokiError(CKR_ENCRYPTED_DATA_LEN_RANGE, "shorter than the tag")
+
+
+def _wrong_tag() -> CryptokiError:
+    return CryptokiError(CKR_ENCRYPTED_DATA_INVALID, "the tag is wrong")
 
 
 def _too_long(rv: int) -> CryptokiError:

@@ -1,7 +1,7 @@
-"""AES key wrap (PKCS #11 v3.2, section 6.16; NIST SP 800-38F; RFC 3394 and RFC 5649).
+"""AES key wrap (PKCS #11 v3.2, "AES Key Wrap"; NIST SP 800-38F; RFC 3394 and RFC 5649).
 
-Other initial values than the defaults would need a key wrap of our own: the library beneath has
-none.
+What it wraps are keys, and data of one part. Other initial values than the defaults would need a
+key wrap of our own: the library beneath has none.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from cryptography.hazmat.primitives.keywrap import (
     aes_key_wrap_with_padding,
 )
 
-from pypkcs11.mechanisms.key_wrap import filled
+from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
+from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
-    CKR_KEY_SIZE_RANGE,
+    CKR_DATA_LEN_RANGE,
+    CKR_ENCRYPTED_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_LEN_RANGE,
     CKR_MECHANISM_PARAM_INVALID,
-    CKR_WRAPPED_KEY_INVALID,
-    CKR_WRAPPED_KEY_LEN_RANGE,
 )
 from pypkcs11.standard.errors import CryptokiError
+from pypkcs11.standard.values import Buffer
 
 #: Octets of a semiblock, of which all lengths are multiples.
 SEMIBLOCK = 8
@@ -33,84 +35,133 @@ _INITIAL = bytes.fromhex("a6a6a6a6a6a6a6a6")
 _INITIAL_PADDED = bytes.fromhex("a65959a6")
 
 
-def wrap(key: Key, parameter: Octets | None, octets: bytes) -> bytes:
-    """CKM_AES_KEY_WRAP: the key is filled up to whole semiblocks with zeros.
+class _KeyWrap(Cipher):
+    """What all have in common."""
 
-    :raises CryptokiError: CKR_KEY_SIZE_RANGE for a key of 8 octets and less: there is no key wrap
-        of one semiblock.
-    """
-    _check(parameter, _INITIAL)
-    return _wrap(key, filled(octets, SEMIBLOCK))
+    __slots__ = ("_key",)
 
+    #: The only initial value that a parameter may have.
+    initial = _INITIAL
 
-def unwrap(key: Key, parameter: Octets | None, wrapped: bytes) -> bytes:
-    """The way back; what was filled up is still there.
-
-    :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE, CKR_WRAPPED_KEY_INVALID.
-    """
-    _check(parameter, _INITIAL)
-    return _unwrap(key, wrapped)
+    def __init__(self, key: Key, parameter: Octets | None) -> None:
+        if parameter is not None and parameter.value != self.initial:
+            raise CryptokiError(
+                CKR_MECHANISM_PARAM_INVALID, "an initial value that is not the default"
+            )
+        self._key: bytes = key.value
 
 
-def wrap_pkcs7(key: Key, parameter: Octets | None, octets: bytes) -> bytes:
-    """CKM_AES_KEY_WRAP_PKCS7: the key is padded as PKCS #7 does, to whole semiblocks."""
-    _check(parameter, _INITIAL)
-    count = SEMIBLOCK - len(octets) % SEMIBLOCK
-    return _wrap(key, octets + bytes([count]) * count)
+class Wrapping(_KeyWrap):
+    """CKM_AES_KEY_WRAP: two semiblocks at least, and whole ones."""
+
+    __slots__ = ()
+
+    def output_length(self, length: int) -> int:
+        return length + SEMIBLOCK
+
+    def run(self, data: Buffer) -> bytes:
+        length = len(data)
+        if length < 2 * SEMIBLOCK or length % SEMIBLOCK:
+            raise CryptokiError(CKR_DATA_LEN_RANGE, f"{length} octets are not whole semiblocks")
+        return aes_key_wrap(self._key, bytes(data))
 
 
-def unwrap_pkcs7(key: Key, parameter: Octets | None, wrapped: bytes) -> bytes:
+class Unwrapping(_KeyWrap):
+    """The way back."""
+
+    __slots__ = ()
+
+    #: Octets of the shortest result of wrapping.
+    least = 3 * SEMIBLOCK
+
+    def output_length(self, length: int) -> int:
+        return max(length - SEMIBLOCK, 0)
+
+    def run(self, data: Buffer) -> bytes:
+        length = len(data)
+        if length < self.least or length % SEMIBLOCK:
+            raise CryptokiError(CKR_ENCRYPTED_DATA_LEN_RANGE, f"{length} octets wrapped")
+        try:
+            return self._unwrapped(bytes(data))
+        except InvalidUnwrap:
+            raise _invalid() from None
+
+    def _unwrapped(self, data: bytes) -> bytes:
+        return aes_key_unwrap(self._key, data)
+
+
+class Pkcs7Wrapping(Wrapping):
+    """CKM_AES_KEY_WRAP_PKCS7: padded as PKCS #7 does, to whole semiblocks."""
+
+    __slots__ = ()
+
+    def output_length(self, length: int) -> int:
+        return length - length % SEMIBLOCK + 2 * SEMIBLOCK
+
+    def run(self, data: Buffer) -> bytes:
+        count = SEMIBLOCK - len(data) % SEMIBLOCK
+        return super().run(bytes(data) + bytes([count]) * count)
+
+
+class Pkcs7Unwrapping(Unwrapping):
     """The way back.
 
     That the padding is wrong tells nobody anything: what has been unwrapped is authentic.
     """
-    _check(parameter, _INITIAL)
-    padded = _unwrap(key, wrapped)
-    count = padded[-1]
-    if not 0 < count <= SEMIBLOCK or padded[-count:] != bytes([count]) * count:
-        raise _invalid()
-    return padded[:-count]
+
+    __slots__ = ()
+    exact = False
+
+    def output_length(self, length: int) -> int:
+        return max(length - SEMIBLOCK - 1, 0)
+
+    def _unwrapped(self, data: bytes) -> bytes:
+        padded = super()._unwrapped(data)
+        count = padded[-1]
+        if not 0 < count <= SEMIBLOCK or padded[-count:] != bytes([count]) * count:
+            raise _invalid()
+        return padded[:-count]
+
+
+class PaddedWrapping(_KeyWrap):
+    """CKM_AES_KEY_WRAP_KWP: any number of octets."""
+
+    __slots__ = ()
+    initial = _INITIAL_PADDED
+
+    def output_length(self, length: int) -> int:
+        return length + -length % SEMIBLOCK + SEMIBLOCK
+
+    def run(self, data: Buffer) -> bytes:
+        if not data:
+            raise CryptokiError(CKR_DATA_LEN_RANGE, "there is no wrapping of nothing")
+        return aes_key_wrap_with_padding(self._key, bytes(data))
+
+
+class PaddedUnwrapping(Unwrapping):
+    """The way back."""
+
+    __slots__ = ()
+    exact = False
+    initial = _INITIAL_PADDED
+    least = 2 * SEMIBLOCK
+
+    def _unwrapped(self, data: bytes) -> bytes:
+        return aes_key_unwrap_with_padding(self._key, data)
 
 
 def wrap_padded(key: Key, parameter: Octets | None, octets: bytes) -> bytes:
-    """CKM_AES_KEY_WRAP_KWP: a key of any length."""
-    _check(parameter, _INITIAL_PADDED)
-    return aes_key_wrap_with_padding(key.value, octets)
+    """Wrap a key of any length."""
+    return wrap_by(PaddedWrapping, key, parameter, octets)
 
 
 def unwrap_padded(key: Key, parameter: Octets | None, wrapped: bytes) -> bytes:
-    """The way back."""
-    _check(parameter, _INITIAL_PADDED)
-    _check_length(wrapped, 2 * SEMIBLOCK)
-    try:
-        return aes_key_unwrap_with_padding(key.value, wrapped)
-    except InvalidUnwrap:
-        raise _invalid() from None
+    """The way back.
 
-
-def _wrap(key: Key, octets: bytes) -> bytes:
-    if len(octets) < 2 * SEMIBLOCK:
-        raise CryptokiError(CKR_KEY_SIZE_RANGE, f"a key of at most {SEMIBLOCK} octets")
-    return aes_key_wrap(key.value, octets)
-
-
-def _unwrap(key: Key, wrapped: bytes) -> bytes:
-    _check_length(wrapped, 3 * SEMIBLOCK)
-    try:
-        return aes_key_unwrap(key.value, wrapped)
-    except InvalidUnwrap:
-        raise _invalid() from None
-
-
-def _check_length(wrapped: bytes, least: int) -> None:
-    if len(wrapped) < least or len(wrapped) % SEMIBLOCK:
-        raise CryptokiError(CKR_WRAPPED_KEY_LEN_RANGE, f"a wrapped key of {len(wrapped)} octets")
-
-
-def _check(parameter: Octets | None, initial: bytes) -> None:
-    if parameter is not None and parameter.value != initial:
-        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, "an initial value that is not the default")
+    :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE, CKR_WRAPPED_KEY_INVALID.
+    """
+    return unwrap_by(PaddedUnwrapping, key, parameter, wrapped)
 
 
 def _invalid() -> CryptokiError:
-    return CryptokiError(CKR_WRAPPED_KEY_INVALID, "wrapped with another key, or not at all")
+    return CryptokiError(CKR_ENCRYPTED_DATA_INVALID, "wrapped with another key, or not at all")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
 
 from pypkcs11.mechanisms.registry import Key
+from pypkcs11.standard.values import Buffer
 
 #: How many idle contexts of one kind a key keeps.
 _KEEP = 4
@@ -31,6 +32,9 @@ class Contexts(Protocol):
     def give(self, context: CipherContext) -> None:
         """Take back a context that has seen whole blocks only (any number of octets in CTR)."""
 
+    def short(self, start: bytes, data: Buffer) -> bytes:
+        """Process a short message, of whole blocks, in as few calls as can be."""
+
 
 class Idle:
     """The idle contexts. Appending to a list and popping from it are safe between threads."""
@@ -45,6 +49,15 @@ class Idle:
     def give(self, context: CipherContext) -> None:
         if len(self._idle) < _KEEP:
             self._idle.append(context)
+
+    def take(self, start: bytes) -> CipherContext:
+        raise NotImplementedError
+
+    def short(self, start: bytes, data: Buffer) -> bytes:
+        context = self.take(start)
+        result = context.update(data)
+        self.give(context)
+        return result
 
     def pop(self) -> CipherContext | None:
         """A used context, if there is one."""
@@ -86,6 +99,14 @@ class CbcDecryptors(Idle):
         context.update(start)
         return context
 
+    def short(self, start: bytes, data: Buffer) -> bytes:
+        context = self.pop()
+        if context is None:
+            context = Cipher(self._algorithm, CBC(start)).decryptor()
+        result = context.update(start + data)[self.block :]
+        self.give(context)
+        return result
+
 
 class CbcEncryptors(Idle):
     """The state of a CBC encryptor is the last ciphertext block it gave.
@@ -93,14 +114,18 @@ class CbcEncryptors(Idle):
     A block of zeros brings that state out as ``last``; the block that encrypts to the IV is then
     the IV's decryption, XOR ``last``. After it, a used context stands where a new one with that IV
     would.
+
+    Contexts that have seen short messages only are kept with their ``last``: their next message's
+    first block, XOR ``last`` and the IV, is encrypted as it would be after the IV.
     """
 
-    __slots__ = ("_decryptors", "_zeros")
+    __slots__ = ("_decryptors", "_short", "_zeros")
 
     def __init__(self, algorithm: BlockCipherAlgorithm, decryptors: EcbDecryptors) -> None:
         super().__init__(algorithm)
         self._decryptors = decryptors
         self._zeros = bytes(self.block)
+        self._short: list[tuple[CipherContext, int]] = []
 
     def take(self, start: bytes) -> CipherContext:
         context = self.pop()
@@ -112,6 +137,21 @@ class CbcEncryptors(Idle):
         last = int.from_bytes(context.update(self._zeros), "big")
         context.update((before ^ last).to_bytes(self.block, "big"))
         return context
+
+    def short(self, start: bytes, data: Buffer) -> bytes:
+        if not data:
+            return b""
+        block = self.block
+        try:
+            context, last = self._short.pop()
+        except IndexError:
+            context, last = Cipher(self._algorithm, CBC(self._zeros)).encryptor(), 0
+        mask = last ^ int.from_bytes(start, "big")
+        first = int.from_bytes(data[:block], "big") ^ mask
+        result = context.update(first.to_bytes(block, "big") + data[block:])
+        if len(self._short) < _KEEP:
+            self._short.append((context, int.from_bytes(result[-block:], "big")))
+        return result
 
 
 class BlockContexts:

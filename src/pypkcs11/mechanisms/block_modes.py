@@ -33,7 +33,7 @@ _CHUNK = 65536
 _PADDING = tuple(bytes([count]) * count for count in range(_LONGEST_BLOCK + 1))
 
 
-def _write(context: CipherContext, data: Buffer, out: memoryview) -> int:
+def write(context: CipherContext, data: Buffer, out: memoryview) -> int:
     """Process whole blocks into ``out``, which may be the memory of ``data``.
 
     ``update_into`` wants a block less one octet to spare, which the caller's buffer need not have;
@@ -52,7 +52,7 @@ def _write(context: CipherContext, data: Buffer, out: memoryview) -> int:
     return length
 
 
-def _write_shifted(context: CipherContext, held: bytes, data: Buffer, out: memoryview) -> int:
+def write_shifted(context: CipherContext, held: bytes, data: Buffer, out: memoryview) -> int:
     """Process whole blocks, ``held`` before ``data``, into ``out``.
 
     The output is ahead of the input by what was held, so in place it would overwrite input that has
@@ -92,16 +92,13 @@ class _Blocks(Cipher):
     def run(self, data: Buffer) -> bytes:
         if len(data) % self._block:
             raise self._bad_length()
-        context = self._contexts.take(self._start)
-        result = context.update(data)
-        self._contexts.give(context)
-        return result
+        return self._contexts.short(self._start, data)
 
     def run_into(self, data: Buffer, out: memoryview) -> int:
         if len(data) % self._block:
             raise self._bad_length()
         context = self._contexts.take(self._start)
-        written = _write(context, data, out)
+        written = write(context, data, out)
         self._contexts.give(context)
         return written
 
@@ -116,14 +113,14 @@ class _Blocks(Cipher):
         held = self._held
         rest = len(data) - self.update_length(len(data)) + len(held)
         if not held and not rest:
-            return _write(context, data, out)
+            return write(context, data, out)
         view = memoryview(data)
         kept = len(view) - rest
         if kept < 0:
             self._held = held + view
             return 0
         self._held = bytes(view[kept:])
-        return _write_shifted(context, held, view[:kept], out)
+        return write_shifted(context, held, view[:kept], out)
 
     def finish_length(self) -> int:
         return 0
@@ -165,21 +162,12 @@ class PaddingEncryption(_Blocks):
         return length - length % self._block + self._block
 
     def run(self, data: Buffer) -> bytes:
-        context = self._contexts.take(self._start)
-        view = memoryview(data)
-        head = len(view) - len(view) % self._block
-        result = context.update(view[:head]) + context.update(self._padded(view[head:]))
-        self._contexts.give(context)
-        return result
+        padded = bytes(data) + _PADDING[self._block - len(data) % self._block]
+        return self._contexts.short(self._start, padded)
 
     def run_into(self, data: Buffer, out: memoryview) -> int:
         context = self._contexts.take(self._start)
         length = len(data)
-        if length <= _SMALL:
-            result = context.update(bytes(data) + _PADDING[self._block - length % self._block])
-            out[: len(result)] = result
-            self._contexts.give(context)
-            return len(result)
         view = memoryview(data)
         head = length - length % self._block
         last = self._padded(view[head:])
@@ -214,19 +202,13 @@ class PaddingDecryption(_Blocks):
 
     def run(self, data: Buffer) -> bytes:
         self._check(len(data))
-        context = self._contexts.take(self._start)
-        padded = context.update(data)
-        self._contexts.give(context)
+        padded = self._contexts.short(self._start, data)
         block = self._block
         return padded[:-block] + _unpadded(padded[-block:])
 
     def run_into(self, data: Buffer, out: memoryview) -> int:
         length = len(data)
         self._check(length)
-        if length <= _SMALL:
-            result = self.run(data)
-            out[: len(result)] = result
-            return len(result)
         context = self._contexts.take(self._start)
         view = memoryview(data)
         head = length - self._block
@@ -270,7 +252,11 @@ def _unpadded(block: bytes) -> bytes:
     return block[:-count]
 
 
-def _iv(idle: Contexts, parameter: Octets) -> bytes:
+def block_iv(idle: Contexts, parameter: Octets) -> bytes:
+    """An initialisation vector, which must have the length of a block.
+
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+    """
     if len(parameter.value) != idle.block:
         raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"the IV is not {idle.block} octets long")
     return parameter.value
@@ -286,19 +272,19 @@ def ecb_decrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
 
 def cbc_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
     idle = contexts(key).cbc_encryptors
-    return BlockEncryption(idle, _iv(idle, parameter))
+    return BlockEncryption(idle, block_iv(idle, parameter))
 
 
 def cbc_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
     idle = contexts(key).cbc_decryptors
-    return BlockDecryption(idle, _iv(idle, parameter))
+    return BlockDecryption(idle, block_iv(idle, parameter))
 
 
 def cbc_pad_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
     idle = contexts(key).cbc_encryptors
-    return PaddingEncryption(idle, _iv(idle, parameter))
+    return PaddingEncryption(idle, block_iv(idle, parameter))
 
 
 def cbc_pad_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
     idle = contexts(key).cbc_decryptors
-    return PaddingDecryption(idle, _iv(idle, parameter))
+    return PaddingDecryption(idle, block_iv(idle, parameter))

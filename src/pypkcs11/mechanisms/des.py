@@ -10,16 +10,13 @@ from functools import partial
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.decrepit.ciphers.modes import CFB, CFB8, OFB
-from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
 
-from pypkcs11.mechanisms import block_cipher
+from pypkcs11.mechanisms import block_cipher, feedback
 from pypkcs11.mechanisms.block_cipher import BlockCipher
 from pypkcs11.mechanisms.block_contexts import contexts_of
-from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.parameters import DesCbcEncryptData, Octets
-from pypkcs11.mechanisms.registry import BYTES, Key, Mechanism
+from pypkcs11.mechanisms.registry import BYTES, Mechanism
 from pypkcs11.mechanisms.secret_keys import SecretKeys, key_generation, key_type, zero_block
-from pypkcs11.mechanisms.stream import StreamCipher
 from pypkcs11.standard.constants import (
     CKK_DES,
     CKK_DES2,
@@ -46,9 +43,7 @@ from pypkcs11.standard.constants import (
     CKM_DES_MAC,
     CKM_DES_MAC_GENERAL,
     CKM_DES_OFB64,
-    CKR_MECHANISM_PARAM_INVALID,
 )
-from pypkcs11.standard.errors import CryptokiError
 
 #: Octets of a block, and of each of a key's parts.
 BLOCK = 8
@@ -116,24 +111,8 @@ _TRIPLE = BlockCipher(
     data_parameter=DesCbcEncryptData,
 )
 
-Feedback = type[OFB | CFB | CFB8]
 
-
-def _cipher(mode: Feedback, key: Key, parameter: Octets) -> CipherOf[OFB | CFB | CFB8]:
-    if len(parameter.value) != BLOCK:
-        raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"the IV is not {BLOCK} octets long")
-    return CipherOf(_contexts(key).algorithm, mode(parameter.value))
-
-
-def _encrypt(mode: Feedback, key: Key, parameter: Octets) -> Cipher:
-    return StreamCipher(_cipher(mode, key, parameter).encryptor)
-
-
-def _decrypt(mode: Feedback, key: Key, parameter: Octets) -> Cipher:
-    return StreamCipher(_cipher(mode, key, parameter).decryptor)
-
-
-def _feedback(mechanism: int, mode: Feedback) -> Mechanism:
+def _feedback(mechanism: int, mode: feedback.Feedback) -> Mechanism:
     """The row of a feedback mode, for keys of every length."""
     return Mechanism(
         type=mechanism,
@@ -141,8 +120,8 @@ def _feedback(mechanism: int, mode: Feedback) -> Mechanism:
         sizes=(8, 24),
         unit=BYTES,
         parameter=Octets,
-        encrypt=partial(_encrypt, mode),
-        decrypt=partial(_decrypt, mode),
+        encrypt=partial(feedback.encrypt, _contexts, mode),
+        decrypt=partial(feedback.decrypt, _contexts, mode),
     )
 
 

@@ -32,6 +32,17 @@ def unsaveable() -> CryptokiError:
 _Operation = TypeVar("_Operation")
 
 
+#: How much is wiped at a time.
+_ZEROS = bytes(1 << 16)
+
+
+def wipe(memory: memoryview) -> None:
+    """Write zeros over what nobody may see."""
+    for at in range(0, len(memory), len(_ZEROS)):
+        piece = memory[at : at + len(_ZEROS)]
+        piece[:] = _ZEROS[: len(piece)]
+
+
 def with_own_context(operation: _Operation, field: str = "_context") -> _Operation:
     """Return a copy of an operation whose state is all in one field with a ``copy()`` of its own.
 
@@ -211,3 +222,12 @@ class Cipher(_Saveable, ABC):
     def finish(self) -> bytes:
         """End the message and return its last octets. Called once."""
         raise single_part_only()
+
+    def finish_into(self, out: memoryview) -> int:
+        """As :meth:`finish`, into ``out`` of at least :meth:`finish_length` octets.
+
+        Returns the octets written.
+        """
+        result = self.finish()
+        out[: len(result)] = result
+        return len(result)

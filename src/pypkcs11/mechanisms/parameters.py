@@ -46,6 +46,22 @@ class Gcm(NamedTuple):
     tag_bits: int
 
 
+class Gmac(NamedTuple):
+    """CK_GCM_PARAMS of CKM_AES_GMAC, or the IV alone: the IV, and the tag's length in bits."""
+
+    iv: bytes
+    tag_bits: int
+
+
+class Ccm(NamedTuple):
+    """CK_CCM_PARAMS: the data's length, nonce, additional data, the tag's length in octets."""
+
+    length: int
+    nonce: bytes
+    aad: bytes
+    tag: int
+
+
 class ChaCha(NamedTuple):
     """CK_CHACHA20_PARAMS: the block counter and the nonce, as long as their bits say."""
 
@@ -79,6 +95,12 @@ class AeadMessage(NamedTuple):
 
 class GcmMessage(AeadMessage):
     """CK_GCM_MESSAGE_PARAMS: without the length of the data."""
+
+    __slots__ = ()
+
+
+class CcmMessage(AeadMessage):
+    """CK_CCM_MESSAGE_PARAMS."""
 
     __slots__ = ()
 

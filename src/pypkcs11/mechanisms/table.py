@@ -40,6 +40,7 @@ FAMILIES = (
     "hash_ml_dsa",
     "ml_kem",
     "aes",
+    "aes_xts",
     "des",
     "chacha20",
     "poly1305",

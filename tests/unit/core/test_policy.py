@@ -35,6 +35,8 @@ MECHANISMS = mechanisms()
         (c.CKK_DES, 64, 56),
         (c.CKK_DES2, 128, 80),
         (c.CKK_DES3, 192, 112),
+        (c.CKK_AES_XTS, 256, 128),
+        (c.CKK_AES_XTS, 512, 256),
         (c.CKK_EC, 256, 128),
         (c.CKK_EC, 521, 256),
         (c.CKK_EC_EDWARDS, 255, 128),

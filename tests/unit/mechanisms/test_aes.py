@@ -28,10 +28,13 @@ MODES: list[tuple[int, Any, int]] = [
     (c.CKM_AES_CBC, Octets(IV), 16),
     (c.CKM_AES_CBC_PAD, Octets(IV), 1),
     (c.CKM_AES_CTR, AesCtr(128, IV), 1),
+    (c.CKM_AES_OFB, Octets(IV), 1),
+    (c.CKM_AES_CFB8, Octets(IV), 1),
+    (c.CKM_AES_CFB128, Octets(IV), 1),
     (c.CKM_AES_GCM, Gcm(IV[:12], b"header", 128), 1),
     (c.CKM_AES_GCM, Gcm(IV, b"", 96), 1),
 ]
-NAMES = ["ecb", "cbc", "cbc-pad", "ctr", "gcm", "gcm-short-tag"]
+NAMES = ["ecb", "cbc", "cbc-pad", "ctr", "ofb", "cfb8", "cfb128", "gcm", "gcm-short-tag"]
 modes = pytest.mark.parametrize(("mechanism", "parameter", "multiple"), MODES, ids=NAMES)
 
 
