@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator import cdefs, embed, functions_page, header, python
+from generator import cdefs, embed, functions_page, header, mechanisms_page, python
 from generator.tables import Tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +29,7 @@ def outputs(tables: Tables) -> dict[str, str]:
         "src/embed/generated/exports.map": embed.version_script(tables),
         "src/pypkcs11/standard/constants.py": python.constants(tables),
         "docs/functions.md": functions_page.render(tables),
+        "docs/mechanisms.md": mechanisms_page.render(tables),
     }
 
 

@@ -71,6 +71,7 @@ TEST = (
     Requirement("strongswan-swanctl", "/usr/sbin/swanctl"),
     Requirement("valgrind", "valgrind"),
 )
+#: What Debian asks before a package starts a service.
 POLICY = "/usr/sbin/policy-rc.d"
 NEEDED = {"bench": BUILD, "build": BUILD, "demo": DEMO, "fuzz": BUILD, "lint": (), "test": TEST}
 
