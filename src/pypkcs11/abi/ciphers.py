@@ -16,7 +16,7 @@ from pypkcs11.abi.errors import entry
 from pypkcs11.abi.start import start
 from pypkcs11.core.operations import DECRYPT, ENCRYPT, Active, Function
 from pypkcs11.core.sessions import Session
-from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
+from pypkcs11.standard.constants import CKR_BUFFER_TOO_SMALL, CKR_OK, CKR_OPERATION_ACTIVE
 from pypkcs11.standard.errors import CryptokiError
 
 #: Up to this many octets, a result of its own and a copy are faster than writing in place.
@@ -85,29 +85,28 @@ def _one_part(
 ) -> int:
     session = host.session(session_handle)
     source = octets(data, length)
-    require(out_length)
+    if not out_length:
+        require(out_length)
     active = session.take(function)
     if active.started:
         raise CryptokiError(CKR_OPERATION_ACTIVE, "a multi-part operation is under way")
     operation = active.operation
     room = out_length[0]
-    answer = no_room(out, out_length, operation.output_length(length))
-    if answer is None:
+    needed = operation.output_length(length)
+    if out and needed <= room:
         if length > SHORT:
-            out_length[0] = operation.run_into(source, window(out, out_length[0]))
+            out_length[0] = operation.run_into(source, window(out, needed))
             return CKR_OK
         result = operation.run(source)
-        size = len(result)
-        ffi.memmove(out, result, size)
-        if not operation.exact:
-            out_length[0] = size
+        ffi.memmove(out, result, len(result))
+        out_length[0] = len(result)
         return CKR_OK
     if out and not operation.exact:
         # The length was a bound: the result may fit all the same.
-        out_length[0] = room
         return _finish(session, function, active, operation.run(source), out, out_length)
     session.keep(function, active)
-    return answer
+    out_length[0] = needed
+    return CKR_BUFFER_TOO_SMALL if out else CKR_OK
 
 
 def _update(
@@ -120,16 +119,19 @@ def _update(
 ) -> int:
     session = host.session(session_handle)
     source = octets(part, length)
-    require(out_length)
+    if not out_length:
+        require(out_length)
     active = session.take(function)
     operation = active.operation
-    answer = no_room(out, out_length, operation.update_length(length))
-    if answer is None:
+    needed = operation.update_length(length)
+    fits = out and needed <= out_length[0]
+    if fits:
         active.started = True
-        out_length[0] = operation.update_into(source, window(out, out_length[0]))
-        answer = CKR_OK
+        out_length[0] = operation.update_into(source, window(out, needed))
+    else:
+        out_length[0] = needed
     session.keep(function, active)
-    return answer
+    return CKR_BUFFER_TOO_SMALL if out and not fits else CKR_OK
 
 
 def _final(function: Function, session_handle: int, out: CData, out_length: CData) -> int:

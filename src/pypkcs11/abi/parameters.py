@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from _pypkcs11 import ffi
+
 from pypkcs11.abi import kdf_parameters
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.structures import (
@@ -73,7 +75,7 @@ def read(mechanism: CData, row: Mechanism) -> Any:
 
 
 def _read_octets(pointer: CData, length: int) -> Octets:
-    return Octets(copied(pointer, length))
+    return Octets(bytes(ffi.buffer(pointer, length)))  # read() has seen that they are there
 
 
 def _label(source: int, label: bytes) -> bytes:

@@ -34,6 +34,8 @@ class Contents:
         self._loaded = False
         #: Whether objects are to be had as they are: loaded, and no PIN has to be changed first.
         self._ready = False
+        #: Whether what the store has told of is in ``_objects``, which is ready.
+        self._settled = False
         self._refresh_lock = Lock()
         #: Held from reading an object's attributes until the store has what they become: of two
         #: changes at once, the later must not undo the earlier.
@@ -58,7 +60,14 @@ class Contents:
 
     def objects(self) -> ObjectTable:
         """The objects that can be reached now, after what other processes have changed."""
+        # In this order: whoever takes changes from the store is not settled until they are applied.
+        if not (self.store.unchanged() and self._settled):
+            self._refresh()
+        return self._objects
+
+    def _refresh(self) -> None:
         with self._refresh_lock:
+            self._settled = False
             if not self._ready:
                 self.require_access()
                 self._load_public()
@@ -66,14 +75,16 @@ class Contents:
             changes = self.store.poll()
             if changes is not None:
                 self._apply(changes)
-        return self._objects
+            self._settled = True
 
     def object(self, handle: int, otherwise: int = CKR_OBJECT_HANDLE_INVALID) -> Object:
         """The object of a handle.
 
         :param otherwise: the code to raise when there is none (CKR_KEY_HANDLE_INVALID for keys).
         """
-        obj = self.objects().get(handle)
+        if not (self.store.unchanged() and self._settled):  # as objects(), without a call more
+            self._refresh()
+        obj = self._objects.get(handle)
         if obj is None and self._built_in is not None:
             obj = self._built_in.get(handle)
         if obj is None:
@@ -151,7 +162,7 @@ class Contents:
 
     def _forget_objects(self) -> None:
         self._objects = ObjectTable()
-        self._loaded = self._ready = False
+        self._loaded = self._ready = self._settled = False
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import ReferenceType, ref
 
 from pypkcs11.core.attributes import ALIASES, rules
@@ -68,6 +68,7 @@ class Object:
         "record_id",
         "session",
         "store",
+        "uses",
     )
 
     #: Whether it is part of the token: there is no way then to change, copy or destroy it.
@@ -91,6 +92,8 @@ class Object:
         self.session = session
         self._secret = secret
         self._key: Key | None = None
+        #: What :func:`~pypkcs11.core.operations.use_of` has found to be allowed.
+        self.uses: dict[Any, Any] | None = None
         #: What its token hands out as the nonces of a session object (see Token.nonces).
         self.nonces: Nonces | None = None
 
@@ -172,18 +175,18 @@ class Object:
         return key
 
     def forget(self) -> None:
-        """Drop the parsed key."""
-        self._key = None
+        """Drop the parsed key, and what follows from it."""
+        self._key = self.uses = None
 
     def replace(self, attributes: dict[int, Value]) -> None:
         """Take new open attributes, as C_SetAttributeValue left them."""
         self._attributes, self._packed = attributes, b""
-        self._key = None
+        self.forget()
 
     def take(self, record: Record) -> None:
         """Take the open attributes that the store now has."""
         if record.packed:
             self._packed, self._attributes = record.packed, None
-            self._key = None
+            self.forget()
         else:
             self.replace(record.attributes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pypkcs11.core.objects import Object
 from pypkcs11.mechanisms.registry import Key, Mechanism
@@ -219,6 +219,29 @@ def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
     if not smallest * row.unit <= key.bits <= largest * row.unit:
         raise CryptokiError(function.wrong_size, f"{key.bits} bits")
     return key
+
+
+class Use(NamedTuple):
+    """What lets a key into an operation: the key, and whether it is private or asks for the PIN."""
+
+    key: Key
+    private: bool
+    unproven: bool
+
+
+def use_of(function: Function, row: Mechanism, obj: Object) -> Use:
+    """As :func:`check_key`, remembered until the object changes.
+
+    :raises CryptokiError: as :func:`check_key`.
+    """
+    uses = obj.uses
+    if uses is None:
+        uses = obj.uses = {}
+    use: Use | None = uses.get((function, row.type))
+    if use is None:
+        use = Use(check_key(function, row, obj), obj.private, needs_own_login(obj))
+        uses[function, row.type] = use
+    return use
 
 
 #: Digests by which no secret leaves the token, not even in part.

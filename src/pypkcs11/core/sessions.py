@@ -11,9 +11,8 @@ from pypkcs11.core.operations import (
     MESSAGE_ENCRYPT,
     Active,
     Function,
-    check_key,
     digestible,
-    needs_own_login,
+    use_of,
 )
 from pypkcs11.core.policy import policy_of
 from pypkcs11.mechanisms.registry import Mechanism
@@ -109,10 +108,9 @@ class Session:
         self._check_free(function, row)
         token = self.token
         obj = token.object(key_handle, CKR_KEY_HANDLE_INVALID)
-        login: Login | None = token.login if obj.private else None
-        key = check_key(function, row, obj)
+        key, private, unproven = use_of(function, row, obj)
+        login: Login | None = token.login if private else None
         operation = token.operation(function, row, parameter, key)
-        unproven = needs_own_login(obj)
         self._active[function] = Active(operation, row, obj, login, unproven, signature)
 
     def begin_messages(

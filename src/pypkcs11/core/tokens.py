@@ -178,7 +178,7 @@ class Token(Contents):
                 login.expired = self._describe().user_pin_to_be_changed
                 if login.expired:
                     self.store.lock()
-                    self._ready = False
+                    self._ready = self._settled = False
                 else:
                     self._load(private=True)
             self.login = login

@@ -207,9 +207,13 @@ class SqliteTokenStore:
 
     # -- what others do -----------------------------------------------------------------------
 
+    def unchanged(self) -> bool:
+        """Whether :meth:`poll` has nothing to say."""
+        return self._database.counter.value() == self._seen and time.monotonic() < self._due
+
     def poll(self) -> Changes | None:
         """What other processes have changed since the last poll; None for nothing."""
-        if self._database.counter.value() == self._seen and time.monotonic() < self._due:
+        if self.unchanged():
             return None
         with self._database.lock:
             return self._look()
