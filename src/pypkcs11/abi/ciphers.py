@@ -22,6 +22,9 @@ from pypkcs11.standard.errors import CryptokiError
 #: Up to this many octets, a result of its own and a copy are faster than writing in place.
 SHORT: Final = 4096
 
+#: Octets behind the output that a cipher may have use for, where the caller has room for them.
+SPARE: Final = 16
+
 
 @entry
 def C_EncryptInit(session_handle: int, mechanism: CData, key: int) -> int:
@@ -124,10 +127,12 @@ def _update(
     active = session.take(function)
     operation = active.operation
     needed = operation.update_length(length)
-    fits = out and needed <= out_length[0]
+    room = out_length[0]
+    fits = out and needed <= room
     if fits:
         active.started = True
-        out_length[0] = operation.update_into(source, window(out, needed))
+        room = min(room, needed + SPARE)
+        out_length[0] = operation.update_into(source, window(out, room))
     else:
         out_length[0] = needed
     session.keep(function, active)

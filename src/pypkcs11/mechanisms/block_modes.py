@@ -21,7 +21,10 @@ from pypkcs11.standard.constants import (
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Buffer
 
-#: Up to this many octets, one call and a copy are faster than writing in place.
+#: Up to this many octets, a result of its own and a copy are faster than writing in place, ...
+_SMALLEST = 256
+
+#: ... and up to this many, where the last block would have to go the other way.
 _SMALL = 4096
 
 #: Octets of the longest block there is.
@@ -40,11 +43,11 @@ def write(context: CipherContext, data: Buffer, out: memoryview) -> int:
     then the last block goes the other way.
     """
     length = len(data)
+    if length > _SMALLEST and len(out) >= length + _LONGEST_BLOCK - 1:
+        return context.update_into(data, out)
     if length <= _SMALL:
         out[:length] = context.update(data)
         return length
-    if len(out) >= length + _LONGEST_BLOCK - 1:
-        return context.update_into(data, out)
     view = memoryview(data)
     head = length - _LONGEST_BLOCK
     context.update_into(view[:head], out)
