@@ -11,8 +11,13 @@ from abi.client import Client, mechanism, number, refused
 from abi.conftest import Token, restart
 from abi.samples import PAIRS, certificate, sample
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from pypkcs11.standard import constants as C  # noqa: N812
 
@@ -85,6 +90,17 @@ def test_what_is_imported_tells_the_same(
     other = info(p11, session, pair(p11, session, key_type)[0])
     with refused(C.CKR_TEMPLATE_INCONSISTENT):
         p11.create(session, given | {C.CKA_PUBLIC_KEY_INFO: other})
+
+
+def test_curve25519_as_opensc_writes_it(p11: Client, session: int) -> None:
+    """pkcs11-tool 0.23 counts one octet too many; what is kept is the curve's true name."""
+    given = {C.CKA_EC_PARAMS: b"\x13\x0bcurve25519"}
+    public, _ = p11.generate_pair(
+        session, mechanism(C.CKM_EC_MONTGOMERY_KEY_PAIR_GEN), given, {C.CKA_DERIVE: True}
+    )
+    assert p11.get(session, public, C.CKA_EC_PARAMS) == bytes.fromhex("06032b656e")
+    made = load_der_public_key(info(p11, session, public))
+    assert isinstance(made, x25519.X25519PublicKey)
 
 
 @pytest.mark.parametrize("half", [0, 1])

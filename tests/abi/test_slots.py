@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from abi.client import NULL, CallError, Client, ffi, mechanism, refused
+from abi.client import NULL, CallError, Client, ffi, mechanism, octets, refused
 from abi.conftest import SO_PIN, USER_PIN, Token
 from abi.helping import configure, free_slots, in_another_process, make_token
 
@@ -359,6 +359,27 @@ def test_another_process_initialises_a_token(p11: Client, token: Token, session:
     with pytest.raises(CallError):
         p11.get(session, private, CKA_VALUE)
     assert bytes(p11.token_info(token.slot).label).rstrip() == b"again"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (b"padded".ljust(32), b"padded"),
+        (b"ended by a NUL\0\xff\x07rubbish".ljust(32, b"\xfe"), b"ended by a NUL"),
+        (bytes(32), b""),
+    ],
+    ids=["padded", "ended", "empty"],
+)
+def test_labels_as_callers_write_them(p11: Client, given: bytes, kept: bytes) -> None:
+    (free,) = (s for s in p11.slots() if not p11.token_info(s).flags & CKF_TOKEN_INITIALIZED)
+    p11.do("C_InitToken", free, octets(SO_PIN), len(SO_PIN), octets(given))
+    assert bytes(p11.token_info(free).label) == kept.ljust(32)
+
+
+def test_a_label_that_is_not_utf_8_is_refused(p11: Client) -> None:
+    (free,) = (s for s in p11.slots() if not p11.token_info(s).flags & CKF_TOKEN_INITIALIZED)
+    with refused(CKR_ARGUMENTS_BAD):
+        p11.do("C_InitToken", free, octets(SO_PIN), len(SO_PIN), octets(b"\xff".ljust(32)))
 
 
 # -- C_Initialize and C_Finalize ---------------------------------------------------------------

@@ -28,6 +28,13 @@ def test_generated_keys_are_what_was_asked_for(token: Token) -> None:
     assert private.count("sensitive, always sensitive, never extractable, local") == 4
 
 
+@pytest.mark.parametrize("curve", ["curve25519", "edwards25519"])
+def test_keys_on_curves_of_their_own_kind(token: Token, curve: str) -> None:
+    token.generate(f"EC:{curve}", "01", curve)
+    assert listed(token, "--type", "privkey").count(curve) == 1
+    assert listed(token, "--type", "pubkey").count(curve) == 1
+
+
 def test_private_objects_are_hidden_before_the_login(token: Token) -> None:
     token.generate("EC:prime256v1", "01", "hidden key")
     public = token.public("--list-objects").text

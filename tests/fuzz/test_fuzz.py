@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SEQUENCES = 150
+SEQUENCES = 400
 
 
 def play(library: Path, *arguments: object) -> int:

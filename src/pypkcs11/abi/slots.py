@@ -127,7 +127,9 @@ def C_InitToken(slot_id: int, pin: CData, pin_length: int, label: CData) -> int:
     slots.get(slot_id)
     # There is no protected authentication path that a NULL PIN could ask for.
     require(pin, label)
-    name = bytes(ffi.buffer(label, _LABEL_LENGTH)).rstrip(b" ")
+    # A label must not end with a NUL (section 5.5.7), but those of some callers do, and what
+    # follows it in their memory means nothing.
+    name = bytes(ffi.buffer(label, _LABEL_LENGTH)).partition(b"\0")[0].rstrip(b" ")
     try:
         text = name.decode()
     except UnicodeDecodeError:

@@ -37,15 +37,24 @@ class Curve(Generic[C]):
     """A curve: ``params`` is its CKA_EC_PARAMS, ``bits`` its field's size.
 
     ``kind`` is what the family works with; ``names`` are those that a PrintableString may have.
+    ``others`` are what applications are known to write in place of any of these.
     """
 
-    __slots__ = ("bits", "kind", "names", "oid", "params")
+    __slots__ = ("bits", "kind", "names", "oid", "others", "params")
 
-    def __init__(self, oid: str, bits: int, kind: C, names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        oid: str,
+        bits: int,
+        kind: C,
+        names: tuple[str, ...],
+        others: tuple[bytes, ...] = (),
+    ) -> None:
         self.oid = oid
         self.bits = bits
         self.kind = kind
         self.names = names
+        self.others = others
         self.params = der.object_identifier(oid)
 
     @property
@@ -61,6 +70,7 @@ def by_params(curves: tuple[Curve[C], ...]) -> dict[bytes, Curve[C]]:
         for curve in curves
         for params in (
             curve.params,
+            *curve.others,
             *(der.encode(der.PRINTABLE_STRING, name.encode()) for name in curve.names),
         )
     }

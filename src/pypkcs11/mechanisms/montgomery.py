@@ -12,10 +12,19 @@ from pypkcs11.mechanisms.octet_keys import FLAGS, SIZES, Kind, OctetKeys
 from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.standard.constants import CKK_EC_MONTGOMERY, CKM_EC_MONTGOMERY_KEY_PAIR_GEN
 
+#: A PrintableString of one octet more than there are: pkcs11-tool of OpenSC 0.23 writes this.
+_OPENSC_CURVE25519 = b"\x13\x0bcurve25519"
+
 _KEYS = OctetKeys(
     CKK_EC_MONTGOMERY,
     (
-        Curve("1.3.101.110", 255, Kind("X25519", 32), ("curve25519", "X25519")),
+        Curve(
+            "1.3.101.110",
+            255,
+            Kind("X25519", 32),
+            ("curve25519", "X25519"),
+            (_OPENSC_CURVE25519,),
+        ),
         Curve("1.3.101.111", 448, Kind("X448", 56), ("curve448", "X448")),
     ),
 )
