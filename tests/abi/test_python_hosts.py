@@ -80,7 +80,7 @@ def test_threads_in_development_mode(library: Path, run: Run, tmp_path: Path) ->
 
 
 PYTHON_PKCS11 = """
-import ctypes, os, sys, threading, warnings
+import ctypes, itertools, os, sys, threading, warnings
 import pkcs11
 from pkcs11 import KeyType, Mechanism
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -92,26 +92,34 @@ DATA = {
     pkcs11.Attribute.VALUE: b"value",
 }
 stop = threading.Event()
+# What python-pkcs11 computes once for each key it computes under a lock of functools, which a
+# child would inherit: nobody forks before that is done.
+ready = threading.Barrier(4)
 count = 0
 
 def work():
     global count
     with token.open(rw=True) as session:
         public, private = session.generate_keypair(KeyType.RSA, 2048, store=False)
-        while not stop.is_set():
+        for number in itertools.count():
             signature = private.sign(b"data", mechanism=Mechanism.SHA256_RSA_PKCS)
             assert public.verify(b"data", signature, mechanism=Mechanism.SHA256_RSA_PKCS)
             session.create_object(DATA).destroy()
             count += 1
+            if number == 0:
+                ready.wait()
+            if stop.is_set():
+                break
 
 session = token.open(user_pin="user-pin-1234")
 threads = [threading.Thread(target=work) for _ in range(3)]
 for thread in threads: thread.start()
+ready.wait()
 for number in range(int(sys.argv[2])):
     pid = os.fork()
     if pid == 0:
-        import signal
-        signal.alarm(60)
+        import faulthandler
+        faulthandler.dump_traceback_later(60, exit=True)
         assert ctypes.CDLL(sys.argv[1]).C_Initialize(None) == 0
         token = library.get_token(token_label="host")
         with token.open(rw=True, user_pin="user-pin-1234") as session:
