@@ -7,26 +7,15 @@ be had: the library beneath keeps the seed to itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import dsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from pypkcs11.mechanisms import der, ffc
-from pypkcs11.mechanisms.digests import HASHES, HashFunction
-from pypkcs11.mechanisms.dss import (
-    BareSignature,
-    BareVerification,
-    Given,
-    HashedSignature,
-    HashedVerification,
-    Scheme,
-)
+from pypkcs11.mechanisms import der, dss, ffc
+from pypkcs11.mechanisms.dss import Given, Scheme
 from pypkcs11.mechanisms.ffc import Domain
 from pypkcs11.mechanisms.ffc_keys import Keys, Pair
-from pypkcs11.mechanisms.operation import Signature, Verification
 from pypkcs11.mechanisms.reading import number
 from pypkcs11.mechanisms.registry import Computed, Key, Mechanism
 from pypkcs11.standard.constants import (
@@ -149,32 +138,6 @@ def _width(key: Key) -> int:
     return (domain.subprime.bit_length() + 7) // 8
 
 
-def _sign(key: Key, parameter: None) -> Signature:
-    return BareSignature(_DSA, _width(key), key)
-
-
-def _verify(key: Key, parameter: None) -> Verification:
-    return BareVerification(_DSA, _width(key), key)
-
-
-def _sign_hashed(function: HashFunction, key: Key, parameter: None) -> Signature:
-    return HashedSignature(_DSA, _width(key), function, key)
-
-
-def _verify_hashed(function: HashFunction, key: Key, parameter: None) -> Verification:
-    return HashedVerification(_DSA, _width(key), function, key)
-
-
-def _row(
-    mechanism: int,
-    sign: Callable[[Key, None], Signature],
-    verify: Callable[[Key, None], Verification],
-) -> Mechanism:
-    return Mechanism(
-        type=mechanism, key_types=(CKK_DSA,), sizes=KEYS.sizes, sign=sign, verify=verify
-    )
-
-
 #: Digest, and the mechanism that hashes with it.
 _HASHED = (
     (CKM_SHA_1, CKM_DSA_SHA1),
@@ -204,13 +167,10 @@ MECHANISMS = (
         generate_pair=KEYS.generate,
         strong=2048,
     ),
-    _row(CKM_DSA, _sign, _verify),
-    *(
-        _row(
-            mechanism,
-            partial(_sign_hashed, HASHES[digest]),
-            partial(_verify_hashed, HASHES[digest]),
-        )
-        for digest, mechanism in _HASHED
+    *dss.rows(
+        _DSA,
+        _width,
+        Mechanism(type=CKM_DSA, key_types=(CKK_DSA,), sizes=KEYS.sizes),
+        _HASHED,
     ),
 )

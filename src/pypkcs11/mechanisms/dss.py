@@ -6,15 +6,17 @@ by side; the library beneath has them in DER.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from pypkcs11.mechanisms.digests import HashFunction
+from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.operation import Signature, Verification, with_own_context
-from pypkcs11.mechanisms.registry import Key
+from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
     CKR_SIGNATURE_INVALID,
@@ -188,3 +190,42 @@ class HashedVerification(Verification):
 
 def _wrong_signature() -> CryptokiError:
     return CryptokiError(CKR_SIGNATURE_INVALID, "the signature is another's")
+
+
+def rows(
+    scheme: Scheme,
+    width: Callable[[Key], int],
+    bare: Mechanism,
+    hashed: Iterable[tuple[int, int]],
+) -> tuple[Mechanism, ...]:
+    """The rows of all mechanisms that sign by a scheme.
+
+    :param width: octets of half a signature by a key.
+    :param bare: the row of the one that hashes nothing, without what it does; the others' keys are
+        its keys.
+    :param hashed: the digest and the mechanism that hashes with it, of each of the others.
+    """
+
+    def sign(key: Key, parameter: None) -> Signature:
+        return BareSignature(scheme, width(key), key)
+
+    def verify(key: Key, parameter: None) -> Verification:
+        return BareVerification(scheme, width(key), key)
+
+    def sign_hashed(function: HashFunction, key: Key, parameter: None) -> Signature:
+        return HashedSignature(scheme, width(key), function, key)
+
+    def verify_hashed(function: HashFunction, key: Key, parameter: None) -> Verification:
+        return HashedVerification(scheme, width(key), function, key)
+
+    return (
+        bare._replace(sign=sign, verify=verify),
+        *(
+            bare._replace(
+                type=mechanism,
+                sign=partial(sign_hashed, HASHES[digest]),
+                verify=partial(verify_hashed, HASHES[digest]),
+            )
+            for digest, mechanism in hashed
+        ),
+    )

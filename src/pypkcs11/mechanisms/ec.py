@@ -6,23 +6,11 @@ which for all these curves is as long as a field element.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from pypkcs11.mechanisms import curves, ec_keys
-from pypkcs11.mechanisms.digests import HASHES, HashFunction
-from pypkcs11.mechanisms.dss import (
-    BareSignature,
-    BareVerification,
-    Given,
-    HashedSignature,
-    HashedVerification,
-    Scheme,
-)
-from pypkcs11.mechanisms.operation import Signature, Verification
+from pypkcs11.mechanisms import curves, dss, ec_keys
+from pypkcs11.mechanisms.dss import Given, Scheme
 from pypkcs11.mechanisms.registry import Key, Mechanism
 from pypkcs11.standard.constants import (
     CKK_EC,
@@ -66,37 +54,6 @@ def _width(key: Key) -> int:
     return (key.bits + 7) // 8
 
 
-def _sign(key: Key, parameter: None) -> Signature:
-    return BareSignature(_ECDSA, _width(key), key)
-
-
-def _verify(key: Key, parameter: None) -> Verification:
-    return BareVerification(_ECDSA, _width(key), key)
-
-
-def _sign_hashed(function: HashFunction, key: Key, parameter: None) -> Signature:
-    return HashedSignature(_ECDSA, _width(key), function, key)
-
-
-def _verify_hashed(function: HashFunction, key: Key, parameter: None) -> Verification:
-    return HashedVerification(_ECDSA, _width(key), function, key)
-
-
-def _row(
-    mechanism: int,
-    sign: Callable[[Key, None], Signature],
-    verify: Callable[[Key, None], Verification],
-) -> Mechanism:
-    return Mechanism(
-        type=mechanism,
-        key_types=(CKK_EC,),
-        sizes=ec_keys.SIZES,
-        extra_flags=curves.FLAGS,
-        sign=sign,
-        verify=verify,
-    )
-
-
 #: Digest, and the mechanism that hashes with it.
 _HASHED = (
     (CKM_SHA_1, CKM_ECDSA_SHA1),
@@ -124,13 +81,15 @@ MECHANISMS = (
             (CKM_EC_KEY_PAIR_GEN_W_EXTRA_BITS, ec_keys.generate_with_extra_bits),
         )
     ),
-    _row(CKM_ECDSA, _sign, _verify),
-    *(
-        _row(
-            mechanism,
-            partial(_sign_hashed, HASHES[digest]),
-            partial(_verify_hashed, HASHES[digest]),
-        )
-        for digest, mechanism in _HASHED
+    *dss.rows(
+        _ECDSA,
+        _width,
+        Mechanism(
+            type=CKM_ECDSA,
+            key_types=(CKK_EC,),
+            sizes=ec_keys.SIZES,
+            extra_flags=curves.FLAGS,
+        ),
+        _HASHED,
     ),
 )
