@@ -20,7 +20,7 @@ from unit.mechanisms.keys import (
 from vectors import readers
 from vectors.readers import Case, cases
 
-from pypkcs11.mechanisms.parameters import Ccm, Gmac, MacGeneral, Octets
+from pypkcs11.mechanisms.parameters import Ccm, Gmac, MacGeneral
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard import constants as c
 
@@ -45,7 +45,7 @@ def aes(value: bytes) -> Key:
 def test_feedback_modes(mode: str, mechanism: int, kind: str, size: int) -> None:
     done = 0
     for case in cases(f"ciphers/AES/{mode}{kind}{size}.rsp", "count"):
-        key, iv = aes(bytes.fromhex(case["key"])), Octets(bytes.fromhex(case["iv"]))
+        key, iv = aes(bytes.fromhex(case["key"])), bytes.fromhex(case["iv"])
         plain, sealed = bytes.fromhex(case["plaintext"]), bytes.fromhex(case["ciphertext"])
         assert encrypt(mechanism, key, plain, iv) == sealed
         assert decrypt(mechanism, key, sealed, iv) == plain
@@ -62,7 +62,7 @@ def test_xts(size: int) -> None:
         if int(case["dataunitlen"]) % 8:
             continue
         key = secret(c.CKK_AES_XTS, bytes.fromhex(case["key"]))
-        unit = Octets(bytes.fromhex(case["i"]))
+        unit = bytes.fromhex(case["i"])
         plain, sealed = bytes.fromhex(case["pt"]), bytes.fromhex(case["ct"])
         assert encrypt(c.CKM_AES_XTS, key, plain, unit) == sealed
         assert decrypt(c.CKM_AES_XTS, key, sealed, unit) == plain
@@ -76,7 +76,7 @@ def test_xts(size: int) -> None:
 def test_xts_of_a_long_data_unit_in_parts_is_one_data_unit() -> None:
     """OpenSSL takes the whole; here the tweak goes on from part to part."""
     key = secret(c.CKK_AES_XTS, os.urandom(64))
-    unit, message = Octets(os.urandom(16)), os.urandom(1_000_007)
+    unit, message = os.urandom(16), os.urandom(1_000_007)
     row = MECHANISMS[c.CKM_AES_XTS]
     sealed = encrypt(c.CKM_AES_XTS, key, message, unit)
     parts = [message[:100_000], message[100_000:100_001], message[100_001:]]
@@ -133,7 +133,7 @@ def test_ccm_forgeries(size: int) -> None:
 )
 def test_cts_is_rfc_3962_with_the_last_two_blocks_in_order(length: int, sealed: str) -> None:
     """RFC 3962, appendix B, is the addendum's third variant, which swaps them; ours does not."""
-    key, iv = aes(b"chicken teriyaki"), Octets(ZEROS)
+    key, iv = aes(b"chicken teriyaki"), ZEROS
     plain = b"I would like the General Gau's Chicken, please, and wonton soup."[:length]
     *blocks, final, stolen = map(bytes.fromhex, sealed.split())
     expected = b"".join([*blocks, stolen, final])
@@ -154,8 +154,8 @@ def test_openssl_agrees_on_cts(length: int) -> None:
     hexadecimal = ("-K", value.hex(), "-iv", iv.hex())
     theirs = openssl("enc", "-aes-256-cbc-cts", "-nopad", *hexadecimal, data=message)
     assert len(theirs) == length
-    assert encrypt(c.CKM_AES_CTS, aes(value), message, Octets(iv)) == theirs
-    assert decrypt(c.CKM_AES_CTS, aes(value), theirs, Octets(iv)) == message
+    assert encrypt(c.CKM_AES_CTS, aes(value), message, iv) == theirs
+    assert decrypt(c.CKM_AES_CTS, aes(value), theirs, iv) == message
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from unit.mechanisms.keys import decrypt, encrypt, fails, secret, sign, verify
 from vectors.readers import Case, cases, lines
 
 from pypkcs11.mechanisms.chacha20 import subkey
-from pypkcs11.mechanisms.parameters import ChaCha, ChaChaPoly, MacGeneral, Octets
+from pypkcs11.mechanisms.parameters import ChaCha, ChaChaPoly, MacGeneral
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard import constants as c
@@ -20,7 +20,7 @@ STRIDE = 3
 
 def check(mechanism: int, key: Key, case: Case) -> None:
     """Encrypt and decrypt, with the IV if there is one."""
-    iv = Octets(bytes.fromhex(case["iv"])) if "iv" in case else None
+    iv = bytes.fromhex(case["iv"]) if "iv" in case else None
     plain, sealed = bytes.fromhex(case["plaintext"]), bytes.fromhex(case["ciphertext"])
     assert encrypt(mechanism, key, plain, iv) == sealed
     assert decrypt(mechanism, key, sealed, iv) == plain

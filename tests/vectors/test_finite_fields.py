@@ -9,7 +9,7 @@ from unit.mechanisms.keys import fails, imported, sign, verify
 from vectors.readers import Case, cases
 
 from pypkcs11.mechanisms import x942_kdf
-from pypkcs11.mechanisms.parameters import Octets, X942Dh
+from pypkcs11.mechanisms.parameters import X942Dh
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.mechanisms.table import complete_key, mechanisms
 from pypkcs11.standard import constants as c
@@ -136,7 +136,7 @@ def test_dsa_pairs() -> None:
 
 def agreed(private: Key, public: bytes, length: int | None = None) -> bytes:
     if private.type == c.CKK_DH:
-        derive, parameter = mechanisms()[c.CKM_DH_PKCS_DERIVE].derive, Octets(public)
+        derive, parameter = mechanisms()[c.CKM_DH_PKCS_DERIVE].derive, public
     else:
         derive = mechanisms()[c.CKM_X9_42_DH_DERIVE].derive
         parameter = X942Dh(c.CKD_NULL, b"", public)  # type: ignore[assignment]

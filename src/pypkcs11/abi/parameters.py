@@ -41,7 +41,6 @@ from pypkcs11.mechanisms.parameters import (
     Hkdf,
     KeyHandle,
     MacGeneral,
-    Octets,
     RsaAesWrap,
     RsaOaep,
     RsaPss,
@@ -74,8 +73,8 @@ def read(mechanism: CData, row: Mechanism) -> Any:
     return _READERS[row.parameter](pointer, length)
 
 
-def _read_octets(pointer: CData, length: int) -> Octets:
-    return Octets(bytes(ffi.buffer(pointer, length)))  # read() has seen that they are there
+def _read_octets(pointer: CData, length: int) -> bytes:
+    return bytes(ffi.buffer(pointer, length))  # read() has seen that they are there
 
 
 def _label(source: int, label: bytes) -> bytes:
@@ -146,7 +145,7 @@ def nonce(c: CData) -> bytes:
 
 
 _READERS: Final[dict[type, Reader]] = {
-    Octets: _read_octets,
+    bytes: _read_octets,
     MacGeneral: single(MacGeneral, "CK_MAC_GENERAL_PARAMS"),
     KeyHandle: single(KeyHandle, "CK_OBJECT_HANDLE"),
     FirstBit: single(FirstBit, "CK_EXTRACT_PARAMS"),

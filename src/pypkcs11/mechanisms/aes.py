@@ -32,7 +32,6 @@ from pypkcs11.mechanisms.parameters import (
     Gcm,
     GcmMessage,
     Gmac,
-    Octets,
 )
 from pypkcs11.mechanisms.registry import (
     ALL_KEYS,
@@ -131,13 +130,13 @@ def _key_wrap(
     unit: int = 1,
 ) -> Mechanism:
     payload = Payload(classes=ALL_KEYS, unit=unit, authentic=True)
-    row = _cipher(mechanism, Octets, wrapping, unwrapping, payload)
+    row = _cipher(mechanism, bytes, wrapping, unwrapping, payload)
     return row._replace(parameter_optional=True)
 
 
 def _feedback(mechanism: int, mode: feedback.Feedback) -> Mechanism:
     encrypt = partial(feedback.encrypt, contexts, mode)
-    return _cipher(mechanism, Octets, encrypt, partial(feedback.decrypt, contexts, mode), _ANY)
+    return _cipher(mechanism, bytes, encrypt, partial(feedback.decrypt, contexts, mode), _ANY)
 
 
 def _xcbc(mechanism: int, length: int) -> Mechanism:
@@ -171,7 +170,7 @@ MECHANISMS = (
     key_generation(_KEYS, CKM_AES_KEY_GEN),
     *block_cipher.mechanisms(_AES),
     _cipher(CKM_AES_CTR, AesCtr, aes_ctr.ctr, aes_ctr.ctr, _ANY),
-    _cipher(CKM_AES_CTS, Octets, aes_stealing.cts_encrypt, aes_stealing.cts_decrypt, _ANY),
+    _cipher(CKM_AES_CTS, bytes, aes_stealing.cts_encrypt, aes_stealing.cts_decrypt, _ANY),
     _feedback(CKM_AES_OFB, OFB),
     _feedback(CKM_AES_CFB8, CFB8),
     _feedback(CKM_AES_CFB128, CFB),

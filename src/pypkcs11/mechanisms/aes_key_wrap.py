@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.keywrap import (
 
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
@@ -43,8 +42,8 @@ class _KeyWrap(Cipher):
     #: The only initial value that a parameter may have.
     initial = _INITIAL
 
-    def __init__(self, key: Key, parameter: Octets | None) -> None:
-        if parameter is not None and parameter.value != self.initial:
+    def __init__(self, key: Key, parameter: bytes | None) -> None:
+        if parameter is not None and parameter != self.initial:
             raise CryptokiError(
                 CKR_MECHANISM_PARAM_INVALID, "an initial value that is not the default"
             )
@@ -150,12 +149,12 @@ class PaddedUnwrapping(Unwrapping):
         return aes_key_unwrap_with_padding(self._key, data)
 
 
-def wrap_padded(key: Key, parameter: Octets | None, octets: bytes) -> bytes:
+def wrap_padded(key: Key, parameter: bytes | None, octets: bytes) -> bytes:
     """Wrap a key of any length."""
     return wrap_by(PaddedWrapping, key, parameter, octets)
 
 
-def unwrap_padded(key: Key, parameter: Octets | None, wrapped: bytes) -> bytes:
+def unwrap_padded(key: Key, parameter: bytes | None, wrapped: bytes) -> bytes:
     """The way back.
 
     :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE, CKR_WRAPPED_KEY_INVALID.

@@ -15,7 +15,6 @@ from pypkcs11.mechanisms.aes_contexts import BLOCK, AesContexts, contexts
 from pypkcs11.mechanisms.block_contexts import Contexts
 from pypkcs11.mechanisms.block_modes import block_iv, write, write_shifted
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE
 from pypkcs11.standard.errors import CryptokiError
@@ -91,7 +90,7 @@ class _CbcStealing(Stealing):
 
     __slots__ = ("_cache", "_context", "_contexts", "_start")
 
-    def __init__(self, cache: AesContexts, idle: Contexts, parameter: Octets) -> None:
+    def __init__(self, cache: AesContexts, idle: Contexts, parameter: bytes) -> None:
         super().__init__()
         self._start = block_iv(idle, parameter)
         self._cache = cache
@@ -164,11 +163,11 @@ class CtsDecryption(_CbcStealing):
         return context.update(last[:extra] + left_out + final)[: len(last)]
 
 
-def cts_encrypt(key: Key, parameter: Octets) -> Cipher:
+def cts_encrypt(key: Key, parameter: bytes) -> Cipher:
     cache = contexts(key)
     return CtsEncryption(cache, cache.cbc_encryptors, parameter)
 
 
-def cts_decrypt(key: Key, parameter: Octets) -> Cipher:
+def cts_decrypt(key: Key, parameter: bytes) -> Cipher:
     cache = contexts(key)
     return CtsDecryption(cache, cache.cbc_decryptors, parameter)

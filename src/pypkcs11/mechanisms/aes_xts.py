@@ -19,7 +19,6 @@ from pypkcs11.mechanisms.block_contexts import EcbDecryptors, EcbEncryptors
 from pypkcs11.mechanisms.block_modes import block_iv
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.reading import octets
 from pypkcs11.mechanisms.registry import ALL_KEYS, BYTES, Computed, Key, Mechanism, Payload
 from pypkcs11.mechanisms.secret_keys import SecretKeys, key_generation, key_type
@@ -103,7 +102,7 @@ class _Xts(Stealing):
 
     __slots__ = ("_contexts", "_left", "_unit")
 
-    def __init__(self, cache: XtsContexts, parameter: Octets) -> None:
+    def __init__(self, cache: XtsContexts, parameter: bytes) -> None:
         super().__init__()
         self._unit = block_iv(cache.tweak_encryptors, parameter)
         self._contexts = cache
@@ -165,11 +164,11 @@ class XtsDecryption(_Xts):
         return cipher.decryptor()
 
 
-def xts_encrypt(key: Key, parameter: Octets) -> Cipher:
+def xts_encrypt(key: Key, parameter: bytes) -> Cipher:
     return XtsEncryption(contexts(key), parameter)
 
 
-def xts_decrypt(key: Key, parameter: Octets) -> Cipher:
+def xts_decrypt(key: Key, parameter: bytes) -> Cipher:
     return XtsDecryption(contexts(key), parameter)
 
 
@@ -220,7 +219,7 @@ MECHANISMS = (
         key_types=(CKK_AES_XTS,),
         sizes=_KEYS.sizes,
         unit=BYTES,
-        parameter=Octets,
+        parameter=bytes,
         encrypt=xts_encrypt,
         decrypt=xts_decrypt,
         wrap=partial(wrap_by, xts_encrypt),

@@ -14,7 +14,7 @@ from pypkcs11.mechanisms import block_macs, block_modes
 from pypkcs11.mechanisms.block_contexts import OfKey
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by, wrap_filled_by
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import CbcEncryptData, MacGeneral, Octets, StringData
+from pypkcs11.mechanisms.parameters import CbcEncryptData, MacGeneral, StringData
 from pypkcs11.mechanisms.registry import ALL_KEYS, BYTES, Key, Mechanism, ParameterClass, Payload
 from pypkcs11.standard.constants import CKR_DATA_LEN_RANGE
 from pypkcs11.standard.errors import CryptokiError
@@ -54,10 +54,10 @@ def mechanisms(cipher: BlockCipher) -> tuple[Mechanism, ...]:
     modes, macs, row = block_modes, block_macs, partial(_row, cipher)
     rows = (
         row(cipher.ecb, None, **_cipher(cipher, modes.ecb_encrypt, modes.ecb_decrypt, blocks)),
-        row(cipher.cbc, Octets, **_cipher(cipher, modes.cbc_encrypt, modes.cbc_decrypt, blocks)),
+        row(cipher.cbc, bytes, **_cipher(cipher, modes.cbc_encrypt, modes.cbc_decrypt, blocks)),
         row(
             cipher.cbc_pad,
-            Octets,
+            bytes,
             **_cipher(cipher, modes.cbc_pad_encrypt, modes.cbc_pad_decrypt, any_key),
         ),
         row(cipher.mac, None, **_mac(cipher, macs.mac_sign, macs.mac_verify)),
@@ -122,7 +122,7 @@ def _cbc_data(
     contexts: OfKey, key: Key, parameter: CbcEncryptData, length: int | None, second: Key | None
 ) -> bytes:
     """The same in CBC mode."""
-    cipher = block_modes.cbc_encrypt(contexts, key, Octets(parameter.iv))
+    cipher = block_modes.cbc_encrypt(contexts, key, parameter.iv)
     return _leading(cipher.run(parameter.data), length)
 
 

@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.ciphers import CipherContext
 
 from pypkcs11.mechanisms.block_contexts import Contexts, OfKey
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
@@ -255,14 +254,14 @@ def _unpadded(block: bytes) -> bytes:
     return block[:-count]
 
 
-def block_iv(idle: Contexts, parameter: Octets) -> bytes:
+def block_iv(idle: Contexts, parameter: bytes) -> bytes:
     """An initialisation vector, which must have the length of a block.
 
     :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
     """
-    if len(parameter.value) != idle.block:
+    if len(parameter) != idle.block:
         raise CryptokiError(CKR_MECHANISM_PARAM_INVALID, f"the IV is not {idle.block} octets long")
-    return parameter.value
+    return parameter
 
 
 def ecb_encrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
@@ -273,21 +272,21 @@ def ecb_decrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
     return BlockDecryption(contexts(key).ecb_decryptors, b"")
 
 
-def cbc_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+def cbc_encrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
     idle = contexts(key).cbc_encryptors
     return BlockEncryption(idle, block_iv(idle, parameter))
 
 
-def cbc_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+def cbc_decrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
     idle = contexts(key).cbc_decryptors
     return BlockDecryption(idle, block_iv(idle, parameter))
 
 
-def cbc_pad_encrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+def cbc_pad_encrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
     idle = contexts(key).cbc_encryptors
     return PaddingEncryption(idle, block_iv(idle, parameter))
 
 
-def cbc_pad_decrypt(contexts: OfKey, key: Key, parameter: Octets) -> Cipher:
+def cbc_pad_decrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
     idle = contexts(key).cbc_decryptors
     return PaddingDecryption(idle, block_iv(idle, parameter))

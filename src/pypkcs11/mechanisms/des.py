@@ -14,7 +14,7 @@ from cryptography.hazmat.decrepit.ciphers.modes import CFB, CFB8, OFB
 from pypkcs11.mechanisms import block_cipher, feedback
 from pypkcs11.mechanisms.block_cipher import BlockCipher
 from pypkcs11.mechanisms.block_contexts import contexts_of
-from pypkcs11.mechanisms.parameters import DesCbcEncryptData, Octets
+from pypkcs11.mechanisms.parameters import DesCbcEncryptData
 from pypkcs11.mechanisms.registry import BYTES, Mechanism
 from pypkcs11.mechanisms.secret_keys import SecretKeys, key_generation, key_type, zero_block
 from pypkcs11.standard.constants import (
@@ -119,7 +119,7 @@ def _feedback(mechanism: int, mode: feedback.Feedback) -> Mechanism:
         key_types=(CKK_DES, CKK_DES2, CKK_DES3),
         sizes=(8, 24),
         unit=BYTES,
-        parameter=Octets,
+        parameter=bytes,
         encrypt=partial(feedback.encrypt, _contexts, mode),
         decrypt=partial(feedback.decrypt, _contexts, mode),
     )

@@ -13,7 +13,7 @@ from pypkcs11.mechanisms import der, dsa, ffc, x942_kdf
 from pypkcs11.mechanisms.derivation import too_long
 from pypkcs11.mechanisms.ffc import Domain
 from pypkcs11.mechanisms.ffc_keys import Keys, Pair
-from pypkcs11.mechanisms.parameters import Octets, X942Dh
+from pypkcs11.mechanisms.parameters import X942Dh
 from pypkcs11.mechanisms.reading import number
 from pypkcs11.mechanisms.registry import Computed, Key, Mechanism
 from pypkcs11.standard.constants import (
@@ -152,13 +152,13 @@ def _trailing(secret: bytes, length: int | None) -> bytes:
     return secret[len(secret) - length :]
 
 
-def derive(key: Key, parameter: Octets, length: int | None, second: Key | None) -> bytes:
+def derive(key: Key, parameter: bytes, length: int | None, second: Key | None) -> bytes:
     """The shared secret with the public value that the parameter is.
 
     :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for one that is none of the group,
         CKR_KEY_SIZE_RANGE for more octets than the prime has.
     """
-    return _trailing(_secret(key, parameter.value), length)
+    return _trailing(_secret(key, parameter), length)
 
 
 def derive_x942(key: Key, parameter: X942Dh, length: int | None, second: Key | None) -> bytes:
@@ -227,7 +227,7 @@ MECHANISMS = (
         type=CKM_DH_PKCS_DERIVE,
         key_types=(CKK_DH,),
         sizes=DH.sizes,
-        parameter=Octets,
+        parameter=bytes,
         derive=derive,
     ),
     Mechanism(

@@ -13,23 +13,22 @@ from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
 from pypkcs11.mechanisms.block_contexts import OfKey
 from pypkcs11.mechanisms.block_modes import block_iv
 from pypkcs11.mechanisms.operation import Cipher
-from pypkcs11.mechanisms.parameters import Octets
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.mechanisms.stream import StreamCipher
 
 Feedback: TypeAlias = type[OFB | CFB | CFB8]
 
 
-def encrypt(contexts: OfKey, mode: Feedback, key: Key, parameter: Octets) -> Cipher:
+def encrypt(contexts: OfKey, mode: Feedback, key: Key, parameter: bytes) -> Cipher:
     return StreamCipher(_cipher(contexts, mode, key, parameter).encryptor)
 
 
-def decrypt(contexts: OfKey, mode: Feedback, key: Key, parameter: Octets) -> Cipher:
+def decrypt(contexts: OfKey, mode: Feedback, key: Key, parameter: bytes) -> Cipher:
     return StreamCipher(_cipher(contexts, mode, key, parameter).decryptor)
 
 
 def _cipher(
-    contexts: OfKey, mode: Feedback, key: Key, parameter: Octets
+    contexts: OfKey, mode: Feedback, key: Key, parameter: bytes
 ) -> CipherOf[OFB | CFB | CFB8]:
     cache = contexts(key)
     return CipherOf(cache.algorithm, mode(block_iv(cache.ecb_encryptors, parameter)))

@@ -1,7 +1,7 @@
 """Mechanism parameters, as the structures of the standard say them but without C.
 
 ``abi`` reads the C structure into one of these; the mechanism's row names the class it takes.
-A parameter that is plain octets (an initialisation vector) is :class:`Octets`.
+A parameter that is plain octets (an initialisation vector) is ``bytes``.
 
 They are named tuples because one is made for every C_SignInit and C_EncryptInit, and a named tuple
 is three times as fast to make as a frozen data class.
@@ -17,12 +17,6 @@ from pypkcs11.standard.values import Template
 #: What writes into the caller's parameter: it takes the handles of the objects that were made (0
 #: for one that was not), and what else the mechanism returns.
 GiveBack: TypeAlias = Callable[[Sequence[int], Any], None]
-
-
-class Octets(NamedTuple):
-    """A parameter that is a byte string: the IV of CKM_AES_CBC (16 octets)."""
-
-    value: bytes
 
 
 class MacGeneral(NamedTuple):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.mechanisms.keys import decrypt, encrypt, fails, in_parts, made, secret, sign, verify
 
-from pypkcs11.mechanisms.parameters import AesCtr, Gcm, MacGeneral, Octets
+from pypkcs11.mechanisms.parameters import AesCtr, Gcm, MacGeneral
 from pypkcs11.mechanisms.table import complete_key, mechanisms
 from pypkcs11.standard import constants as c
 
@@ -25,12 +25,12 @@ IV = bytes(range(100, 116))
 #: Mechanism, parameter, and of which octets the data must be a multiple.
 MODES: list[tuple[int, Any, int]] = [
     (c.CKM_AES_ECB, None, 16),
-    (c.CKM_AES_CBC, Octets(IV), 16),
-    (c.CKM_AES_CBC_PAD, Octets(IV), 1),
+    (c.CKM_AES_CBC, IV, 16),
+    (c.CKM_AES_CBC_PAD, IV, 1),
     (c.CKM_AES_CTR, AesCtr(128, IV), 1),
-    (c.CKM_AES_OFB, Octets(IV), 1),
-    (c.CKM_AES_CFB8, Octets(IV), 1),
-    (c.CKM_AES_CFB128, Octets(IV), 1),
+    (c.CKM_AES_OFB, IV, 1),
+    (c.CKM_AES_CFB8, IV, 1),
+    (c.CKM_AES_CFB128, IV, 1),
     (c.CKM_AES_GCM, Gcm(IV[:12], b"header", 128), 1),
     (c.CKM_AES_GCM, Gcm(IV, b"", 96), 1),
 ]
@@ -87,7 +87,7 @@ def test_long_parts(
 @pytest.mark.parametrize(
     ("mechanism", "parameter", "option"),
     [
-        (c.CKM_AES_CBC_PAD, Octets(IV), "-aes-256-cbc"),
+        (c.CKM_AES_CBC_PAD, IV, "-aes-256-cbc"),
         (c.CKM_AES_CTR, AesCtr(64, IV), "-aes-256-ctr"),
     ],
 )
@@ -107,9 +107,7 @@ def test_a_key_serves_many_messages_with_other_ivs(
     key = secret(c.CKK_AES, VALUE)
     for round_ in range(5):
         iv = os.urandom(16)
-        other = {Octets: Octets(iv), AesCtr: AesCtr(32, iv[:12] + bytes(4))}.get(
-            type(parameter), parameter
-        )
+        other = {bytes: iv, AesCtr: AesCtr(32, iv[:12] + bytes(4))}.get(type(parameter), parameter)
         message = os.urandom(16 * round_)
         sealed = encrypt(mechanism, key, message, other)
         assert sealed == encrypt(mechanism, secret(c.CKK_AES, VALUE), message, other)
@@ -135,7 +133,7 @@ def test_one_key_in_many_threads(mechanism: int, parameter: Any, multiple: int) 
 
 @pytest.mark.parametrize("mechanism", [c.CKM_AES_ECB, c.CKM_AES_CBC])
 def test_part_of_a_block(mechanism: int) -> None:
-    parameter = None if mechanism == c.CKM_AES_ECB else Octets(IV)
+    parameter = None if mechanism == c.CKM_AES_ECB else IV
     fails(c.CKR_DATA_LEN_RANGE, encrypt, mechanism, KEY, bytes(17), parameter)
     fails(c.CKR_ENCRYPTED_DATA_LEN_RANGE, decrypt, mechanism, KEY, bytes(17), parameter)
     for function, rv in (
@@ -148,9 +146,9 @@ def test_part_of_a_block(mechanism: int) -> None:
 
 @pytest.mark.parametrize("length", [0, 15, 17])
 def test_padded_data_is_whole_blocks(length: int) -> None:
-    arguments = (c.CKM_AES_CBC_PAD, KEY, bytes(length), Octets(IV))
+    arguments = (c.CKM_AES_CBC_PAD, KEY, bytes(length), IV)
     fails(c.CKR_ENCRYPTED_DATA_LEN_RANGE, decrypt, *arguments)
-    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, Octets(IV))
+    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, IV)
     fails(c.CKR_ENCRYPTED_DATA_LEN_RANGE, in_parts, operation, [bytes(length)])
 
 
@@ -158,11 +156,11 @@ def test_padded_data_is_whole_blocks(length: int) -> None:
 @pytest.mark.parametrize("before", [0, 16, 8192])
 def test_bad_padding(last: str, before: int) -> None:
     block = bytes(before) + bytes.fromhex(last).rjust(16, b"\x55")
-    sealed = encrypt(c.CKM_AES_CBC, KEY, block, Octets(IV))
-    fails(c.CKR_ENCRYPTED_DATA_INVALID, decrypt, c.CKM_AES_CBC_PAD, KEY, sealed, Octets(IV))
-    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, Octets(IV))
+    sealed = encrypt(c.CKM_AES_CBC, KEY, block, IV)
+    fails(c.CKR_ENCRYPTED_DATA_INVALID, decrypt, c.CKM_AES_CBC_PAD, KEY, sealed, IV)
+    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, IV)
     fails(c.CKR_ENCRYPTED_DATA_INVALID, in_parts, operation, [sealed])
-    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, Octets(IV))
+    operation = made(MECHANISMS[c.CKM_AES_CBC_PAD], "decrypt", KEY, IV)
     out = memoryview(bytearray(len(sealed)))
     fails(c.CKR_ENCRYPTED_DATA_INVALID, operation.run_into, sealed, out)
 
@@ -170,8 +168,8 @@ def test_bad_padding(last: str, before: int) -> None:
 @pytest.mark.parametrize(
     ("mechanism", "parameter"),
     [
-        (c.CKM_AES_CBC, Octets(IV[:15])),
-        (c.CKM_AES_CBC_PAD, Octets(IV + b"x")),
+        (c.CKM_AES_CBC, IV[:15]),
+        (c.CKM_AES_CBC_PAD, IV + b"x"),
         (c.CKM_AES_CTR, AesCtr(0, IV)),
         (c.CKM_AES_CTR, AesCtr(129, IV)),
         (c.CKM_AES_GCM, Gcm(b"", b"", 128)),

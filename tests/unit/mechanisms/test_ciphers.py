@@ -22,7 +22,7 @@ from unit.mechanisms.keys import (
 
 from pypkcs11.mechanisms.chacha20 import chacha20
 from pypkcs11.mechanisms.des import with_parity
-from pypkcs11.mechanisms.parameters import ChaCha, ChaChaPoly, MacGeneral, Octets
+from pypkcs11.mechanisms.parameters import ChaCha, ChaChaPoly, MacGeneral
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.mechanisms.table import complete_key, key_types, mechanisms
 from pypkcs11.standard import constants as c
@@ -48,7 +48,7 @@ def a_key(key_type: int, length: int) -> Key:
 def _modes() -> list[Any]:
     found = []
     for name, (key_type, length, block) in CIPHERS.items():
-        key, iv = a_key(key_type, length), Octets(bytes(range(block)))
+        key, iv = a_key(key_type, length), bytes(range(block))
         for mode, parameter, multiple in (
             ("ECB", None, block),
             ("CBC", iv, block),
@@ -60,7 +60,7 @@ def _modes() -> list[Any]:
     for name in ("OFB64", "CFB64", "CFB8"):
         key = a_key(c.CKK_DES2, 16)
         mechanism = getattr(c, f"CKM_DES_{name}")
-        found.append(pytest.param(mechanism, key, Octets(bytes(8)), 1, id=name))
+        found.append(pytest.param(mechanism, key, bytes(8), 1, id=name))
     found.append(pytest.param(c.CKM_RC4, secret(c.CKK_RC4, bytes(16)), None, 1, id="RC4"))
     key = secret(c.CKK_CHACHA20, bytes(range(32)))
     for name, lengths in {"original": (8, 8), "ietf": (4, 12), "extended": (8, 24)}.items():
@@ -129,8 +129,8 @@ def test_a_key_serves_many_messages(
     """Contexts are used again, and must not remember the message before."""
     for round_ in range(4):
         other = parameter
-        if isinstance(parameter, Octets):
-            other = Octets(os.urandom(len(parameter.value)))
+        if isinstance(parameter, bytes):
+            other = os.urandom(len(parameter))
         message = os.urandom(16 * round_)
         sealed = encrypt(mechanism, key, message, other)
         anew = Key(key.type, key.bits, key.value)
@@ -141,7 +141,7 @@ def test_a_key_serves_many_messages(
 @pytest.mark.parametrize("name", CIPHERS)
 def test_lengths_ivs_and_padding(name: str) -> None:
     key_type, length, block = CIPHERS[name]
-    key, iv = a_key(key_type, length), Octets(bytes(block))
+    key, iv = a_key(key_type, length), bytes(block)
     cbc, padded = getattr(c, f"CKM_{name}_CBC"), getattr(c, f"CKM_{name}_CBC_PAD")
     fails(c.CKR_DATA_LEN_RANGE, encrypt, cbc, key, bytes(block + 1), iv)
     fails(c.CKR_ENCRYPTED_DATA_LEN_RANGE, decrypt, cbc, key, bytes(block - 1), iv)
@@ -149,7 +149,7 @@ def test_lengths_ivs_and_padding(name: str) -> None:
         fails(c.CKR_ENCRYPTED_DATA_LEN_RANGE, decrypt, padded, key, bytes(wrong % (2 * block)), iv)
         for mechanism in (cbc, padded):
             row = MECHANISMS[mechanism]
-            parameter = Octets(bytes(wrong))
+            parameter = bytes(wrong)
             fails(c.CKR_MECHANISM_PARAM_INVALID, made, row, "encrypt", key, parameter)
             fails(c.CKR_MECHANISM_PARAM_INVALID, made, row, "decrypt", key, parameter)
     for last in (0, block + 1, 16 + 1, 255):
@@ -166,7 +166,7 @@ def test_macs_are_the_last_block_of_cbc(name: str, length: int) -> None:
     key_type, key_length, block = CIPHERS[name]
     key, message = a_key(key_type, key_length), os.urandom(length)
     filled = message + bytes(-length % block)
-    last = encrypt(getattr(c, f"CKM_{name}_CBC"), key, filled, Octets(bytes(block)))[-block:]
+    last = encrypt(getattr(c, f"CKM_{name}_CBC"), key, filled, bytes(block))[-block:]
     mac, general = getattr(c, f"CKM_{name}_MAC"), getattr(c, f"CKM_{name}_MAC_GENERAL")
     assert sign(mac, key, message) == last[: block // 2]
     assert sign(general, key, message, MacGeneral(block)) == last
