@@ -22,8 +22,9 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 from pypkcs11.store import files
@@ -35,30 +36,31 @@ INTERVAL: Final = 0.05
 PATIENCE: Final = 20.0
 
 _SIZE: Final = 8
-_ABSENT: Final = -1  # never a change's number: always look
 _NO_DESCRIPTOR: Final = -1
 _ORDER: Final = sys.byteorder
 
 
+def octets(number: int) -> bytes:
+    """A change's number as it stands in the file."""
+    return number.to_bytes(_SIZE, _ORDER)
+
+
 class Counter:
-    """The shared number of one token."""
+    """The shared number of one token.
+
+    ``read`` gives its octets, as :func:`octets` does. They are none's where there is no number to
+    be read, as before the first :meth:`renew`; a host that has closed the file makes it raise
+    OSError. It is no method, because it is called for nearly every function of the standard.
+    """
+
+    read: Callable[[], bytes]
 
     def __init__(self, path: str | None) -> None:
         """:param path: the file, or None for a number of this process alone."""
         self.path = path
-        self._number = 0
         self._descriptor = _NO_DESCRIPTOR
         self._identity: tuple[int, int] | None = None
-
-    def value(self) -> int:
-        """The number; -1 where there is none to be read, as before the first :meth:`renew`."""
-        if self.path is None:
-            return self._number
-        try:
-            octets = os.pread(self._descriptor, _SIZE, 0)
-        except OSError:
-            return _ABSENT
-        return int.from_bytes(octets, _ORDER) if len(octets) == _SIZE else _ABSENT
+        self.read = bytes if path else partial(bytes, octets(0))
 
     def renew(self) -> None:
         """See that what is open is the file that is now there; open it when it is not."""
@@ -76,6 +78,7 @@ class Counter:
             self._make(self.path)
         try:
             self._descriptor = files.open_descriptor(self.path, os.O_RDONLY | os.O_NOFOLLOW)
+            self.read = partial(os.pread, self._descriptor, _SIZE, 0)
             self._identity = self._identify()
         except OSError:
             return
@@ -86,6 +89,7 @@ class Counter:
         identity, self._identity = self._identity, None
         if descriptor == _NO_DESCRIPTOR:
             return
+        self.read = bytes
         try:
             status = os.fstat(descriptor)
             if (status.st_dev, status.st_ino) == identity:
@@ -109,15 +113,15 @@ class Counter:
 
     def announce(self, number: int) -> None:
         """Say what number the last change has or is about to have. Under the write lock only."""
-        self._number = number
         if self.path is None:
+            self.read = partial(bytes, octets(number))
             return
         try:
             descriptor = files.open_descriptor(self.path, os.O_WRONLY | os.O_NOFOLLOW)
         except OSError:
             return
         try:
-            os.pwrite(descriptor, number.to_bytes(_SIZE, _ORDER), 0)
+            os.pwrite(descriptor, octets(number), 0)
         except OSError:
             return
         finally:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection
+from time import monotonic
 
 from pypkcs11.standard.constants import (
     CKR_DEVICE_ERROR,
@@ -87,6 +87,15 @@ class SqliteTokenStore:
         self._sealer = None
         self._writer.abandon()
         self._database.abandon()
+
+    @property
+    def _seen(self) -> int:
+        return self._seen_number
+
+    @_seen.setter
+    def _seen(self, number: int) -> None:
+        self._seen_number = number
+        self._mark = changes.octets(number)  # as unchanged() finds it
 
     # -- the token ----------------------------------------------------------------------------
 
@@ -209,7 +218,10 @@ class SqliteTokenStore:
 
     def unchanged(self) -> bool:
         """Whether :meth:`poll` has nothing to say."""
-        return self._database.counter.value() == self._seen and time.monotonic() < self._due
+        try:
+            return self._database.counter.read() == self._mark and monotonic() < self._due
+        except OSError:
+            return False
 
     def poll(self) -> Changes | None:
         """What other processes have changed since the last poll; None for nothing."""
@@ -220,9 +232,9 @@ class SqliteTokenStore:
 
     def _look(self) -> Changes | None:
         database = self._database
-        if time.monotonic() >= self._due:
+        if monotonic() >= self._due:
             database.renew()
-            self._due = time.monotonic() + changes.INTERVAL
+            self._due = monotonic() + changes.INTERVAL
         known = self._opened, self._generation, self._seen
         if (database.opened, *database.peek()) == known:
             return None
