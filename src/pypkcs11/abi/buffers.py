@@ -13,6 +13,9 @@ from pypkcs11.standard.errors import CryptokiError
 if TYPE_CHECKING:
     from pypkcs11.standard.values import Buffer
 
+_buffer: Final = ffi.buffer
+_memmove: Final = ffi.memmove
+
 #: Longer than any memory: a length that the caller did not mean.
 MOST: Final = 1 << 46
 
@@ -23,7 +26,7 @@ def octets(pointer: CData, length: int) -> Buffer:
     :raises CryptokiError: CKR_ARGUMENTS_BAD for octets nowhere, or more than there can be.
     """
     if pointer and length <= MOST:
-        return ffi.buffer(pointer, length)  # type: ignore[no-any-return]
+        return _buffer(pointer, length)  # type: ignore[no-any-return]
     if length:
         raise CryptokiError(CKR_ARGUMENTS_BAD, "octets nowhere, or more than there can be")
     return b""
@@ -41,7 +44,12 @@ def require(*pointers: CData) -> None:
     """:raises CryptokiError: CKR_ARGUMENTS_BAD when a pointer is NULL that must not be."""
     for pointer in pointers:
         if not pointer:
-            raise CryptokiError(CKR_ARGUMENTS_BAD, "a pointer is NULL")
+            raise null()
+
+
+def null() -> CryptokiError:
+    """What a pointer deserves that must not be NULL."""
+    return CryptokiError(CKR_ARGUMENTS_BAD, "a pointer is NULL")
 
 
 def no_room(out: CData, out_length: CData, needed: int) -> int | None:
@@ -57,15 +65,27 @@ def no_room(out: CData, out_length: CData, needed: int) -> int | None:
     return CKR_BUFFER_TOO_SMALL if room < needed else None
 
 
+def tell(out: CData, out_length: CData, needed: int) -> int:
+    """Answer a caller who has no room for ``needed`` octets: CKR_OK if NULL asks for the length."""
+    out_length[0] = needed
+    return CKR_BUFFER_TOO_SMALL if out else CKR_OK
+
+
+def give(data: bytes, out: CData, out_length: CData) -> int:
+    """Give octets for which there is room."""
+    length = len(data)
+    _memmove(out, data, length)
+    out_length[0] = length
+    return CKR_OK
+
+
 def window(out: CData, length: int) -> memoryview:
     """The caller's buffer, to write ``length`` octets into."""
-    return memoryview(ffi.buffer(out, length))
+    return memoryview(_buffer(out, length))
 
 
 def deliver(data: bytes, out: CData, out_length: CData) -> int:
     """Give octets whose length was not known before, if there is room for them."""
-    answer = no_room(out, out_length, len(data))
-    if answer is None:
-        ffi.memmove(out, data, len(data))
-        return CKR_OK
-    return answer
+    if out and len(data) <= out_length[0]:
+        return give(data, out, out_length)
+    return tell(out, out_length, len(data))

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from _pypkcs11 import ffi
-
 from pypkcs11.abi import host
-from pypkcs11.abi.buffers import deliver, no_room, octets, require, window
+from pypkcs11.abi.buffers import deliver, give, no_room, null, octets, require, tell, window
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
 from pypkcs11.abi.start import start
 from pypkcs11.core.operations import DECRYPT, ENCRYPT, Active, Function
 from pypkcs11.core.sessions import Session
-from pypkcs11.standard.constants import CKR_BUFFER_TOO_SMALL, CKR_OK, CKR_OPERATION_ACTIVE
+from pypkcs11.standard.constants import CKR_OK, CKR_OPERATION_ACTIVE
 from pypkcs11.standard.errors import CryptokiError
 
 #: Up to this many octets, a result of its own and a copy are faster than writing in place.
@@ -86,30 +84,25 @@ def _one_part(
     out: CData,
     out_length: CData,
 ) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     if not out_length:
-        require(out_length)
+        raise null()
     active = session.take(function)
     if active.started:
         raise CryptokiError(CKR_OPERATION_ACTIVE, "a multi-part operation is under way")
     operation = active.operation
-    room = out_length[0]
     needed = operation.output_length(length)
-    if out and needed <= room:
-        if length > SHORT:
-            out_length[0] = operation.run_into(source, window(out, needed))
-            return CKR_OK
-        result = operation.run(source)
-        ffi.memmove(out, result, len(result))
-        out_length[0] = len(result)
+    if out and needed <= out_length[0]:
+        if length <= SHORT:
+            return give(operation.run(source), out, out_length)
+        out_length[0] = operation.run_into(source, window(out, needed))
         return CKR_OK
     if out and not operation.exact:
         # The length was a bound: the result may fit all the same.
         return _finish(session, function, active, operation.run(source), out, out_length)
     session.keep(function, active)
-    out_length[0] = needed
-    return CKR_BUFFER_TOO_SMALL if out else CKR_OK
+    return tell(out, out_length, needed)
 
 
 def _update(
@@ -120,27 +113,26 @@ def _update(
     out: CData,
     out_length: CData,
 ) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(part, length)
     if not out_length:
-        require(out_length)
+        raise null()
     active = session.take(function)
     operation = active.operation
     needed = operation.update_length(length)
     room = out_length[0]
-    fits = out and needed <= room
-    if fits:
-        active.started = True
-        room = min(room, needed + SPARE)
-        out_length[0] = operation.update_into(source, window(out, room))
-    else:
-        out_length[0] = needed
+    if not out or room < needed:
+        session.keep(function, active)
+        return tell(out, out_length, needed)
+    active.started = True
+    spare = needed + SPARE
+    out_length[0] = operation.update_into(source, window(out, spare if spare < room else room))
     session.keep(function, active)
-    return CKR_BUFFER_TOO_SMALL if out and not fits else CKR_OK
+    return CKR_OK
 
 
 def _final(function: Function, session_handle: int, out: CData, out_length: CData) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(out_length)
     active = session.take(function)
     if active.rest is None:

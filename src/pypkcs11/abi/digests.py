@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pypkcs11.abi import host, parameters
-from pypkcs11.abi.buffers import deliver, no_room, octets, require
+from pypkcs11.abi.buffers import give, null, octets, tell
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
 from pypkcs11.abi.parts import final, update
@@ -15,11 +15,11 @@ from pypkcs11.standard.errors import CryptokiError
 @entry
 def C_DigestInit(session_handle: int, mechanism: CData) -> int:
     """Begin a digest."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     if not mechanism:
         session.cancel(DIGEST)
         return CKR_OK
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     session.begin_digest(DIGEST, row, parameters.read(mechanism, row))
     return CKR_OK
 
@@ -29,17 +29,18 @@ def C_Digest(
     session_handle: int, data: CData, length: int, digest: CData, digest_length: CData
 ) -> int:
     """Digest in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
-    require(digest_length)
+    if not digest_length:
+        raise null()
     active = session.take(DIGEST)
     if active.started:
         raise CryptokiError(CKR_OPERATION_ACTIVE, "a multi-part digest is under way")
-    answer = no_room(digest, digest_length, active.operation.length)
-    if answer is None:
-        return deliver(active.operation.digest(source), digest, digest_length)
+    operation = active.operation
+    if digest and operation.length <= digest_length[0]:
+        return give(operation.digest(source), digest, digest_length)
     session.keep(DIGEST, active)
-    return answer
+    return tell(digest, digest_length, operation.length)
 
 
 @entry
@@ -51,7 +52,7 @@ def C_DigestUpdate(session_handle: int, part: CData, length: int) -> int:
 @entry
 def C_DigestKey(session_handle: int, key: int) -> int:
     """Digest the value of a secret key as the next part."""
-    host.session(session_handle).digest_key(key)
+    host.sessions[session_handle].digest_key(key)
     return CKR_OK
 
 

@@ -56,7 +56,7 @@ def _update(
     out: CData,
     out_length: CData,
 ) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(part, length)
     require(out_length)
     cipher, companion = session.take_both(way, other)

@@ -25,11 +25,11 @@ def C_EncapsulateKey(
 
     Whoever asks for the length gets no key, and needs no place for its handle.
     """
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, ciphertext_length)
     if ciphertext:
         require(handle)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     parameter = parameters.read(mechanism, row)
     given = templates.read(template, count)
     public, operation = encapsulation.prepare(session, row, parameter, public_key)
@@ -53,9 +53,9 @@ def C_DecapsulateKey(
     handle: CData,
 ) -> int:
     """Make the secret key that was encapsulated."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, ciphertext, handle)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     obj = encapsulation.decapsulate_key(
         session,
         row,

@@ -17,12 +17,12 @@ def C_VerifySignatureInit(
     session_handle: int, mechanism: CData, key: int, signature: CData, signature_length: int
 ) -> int:
     """Begin to verify a signature, or with a NULL mechanism end that."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     if not mechanism:
         session.cancel(VERIFY_SIGNATURE)
         return CKR_OK
     given = copied(signature, signature_length)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     session.begin(VERIFY_SIGNATURE, row, parameters.read(mechanism, row), key, given)
     return CKR_OK
 
@@ -30,7 +30,7 @@ def C_VerifySignatureInit(
 @entry
 def C_VerifySignature(session_handle: int, data: CData, length: int) -> int:
     """Verify in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     active = session.take(VERIFY_SIGNATURE)
     if active.started:
@@ -48,6 +48,6 @@ def C_VerifySignatureUpdate(session_handle: int, part: CData, length: int) -> in
 @entry
 def C_VerifySignatureFinal(session_handle: int) -> int:
     """Verify the signature of all parts."""
-    active = host.session(session_handle).take(VERIFY_SIGNATURE)
+    active = host.sessions[session_handle].take(VERIFY_SIGNATURE)
     active.operation.finish(active.signature)
     return CKR_OK

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _pypkcs11 import ffi, lib
 
@@ -14,11 +15,11 @@ from pypkcs11.core.config import Config, ConfigError, load
 from pypkcs11.core.library import Library
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.slots import serials_of
+from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
     CKR_CRYPTOKI_ALREADY_INITIALIZED,
     CKR_CRYPTOKI_NOT_INITIALIZED,
     CKR_GENERAL_ERROR,
-    CKR_SESSION_HANDLE_INVALID,
 )
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.store.protocol import Directory
@@ -29,7 +30,21 @@ if TYPE_CHECKING:
 
 _lock = Lock()
 _library: Library | None = None
-_sessions: dict[int, Session] = {}
+
+
+class _Ended(dict[int, Any]):
+    """What a library has by number, as long as there is none."""
+
+    def __missing__(self, number: int) -> Any:
+        """:raises CryptokiError: CKR_CRYPTOKI_NOT_INITIALIZED."""
+        raise CryptokiError(CKR_CRYPTOKI_NOT_INITIALIZED)
+
+
+#: Sessions by handle and mechanisms by CKM_. Subscripts raise CKR_SESSION_HANDLE_INVALID and
+#: CKR_MECHANISM_INVALID, or CKR_CRYPTOKI_NOT_INITIALIZED when another thread has ended the library.
+sessions: Mapping[int, Session] = _Ended()
+mechanisms: Mapping[int, Mechanism] = _Ended()
+
 _owner = 0
 #: Libraries of a parent process. Nothing of them may be used, closed or collected in the child.
 _inherited: list[Library] = []
@@ -43,7 +58,7 @@ def initialise() -> None:
     :raises CryptokiError: CKR_CRYPTOKI_ALREADY_INITIALIZED; CKR_GENERAL_ERROR for a wrong
         configuration, after one line in the log that says where and what.
     """
-    global _library, _owner, _sessions
+    global _library, _owner, mechanisms, sessions
     with _lock:
         if _library is not None:
             if _owner == os.getpid():
@@ -53,7 +68,7 @@ def initialise() -> None:
             _library = None
         config = _configure()
         _library = Library(config, _directory(config))
-        _sessions = _library.sessions
+        sessions, mechanisms = _library.sessions, _library.mechanisms
         _owner = os.getpid()
 
 
@@ -62,12 +77,12 @@ def finalise() -> None:
 
     :raises CryptokiError: CKR_CRYPTOKI_NOT_INITIALIZED.
     """
-    global _library, _sessions
+    global _library, mechanisms, sessions
     with _lock:
         if _library is None:
             raise CryptokiError(CKR_CRYPTOKI_NOT_INITIALIZED)
         ended, _library = _library, None
-        _sessions = {}
+        sessions = mechanisms = _Ended()
         ended.close()
 
 
@@ -89,19 +104,6 @@ def library() -> Library:
     if _library is None:
         raise CryptokiError(CKR_CRYPTOKI_NOT_INITIALIZED)
     return _library
-
-
-def session(handle: int) -> Session:
-    """The session of a handle.
-
-    :raises CryptokiError: CKR_SESSION_HANDLE_INVALID, or CKR_CRYPTOKI_NOT_INITIALIZED when another
-        thread has ended the library.
-    """
-    try:
-        return _sessions[handle]
-    except KeyError:
-        library()
-        raise CryptokiError(CKR_SESSION_HANDLE_INVALID, "no such session") from None
 
 
 def _configure() -> Config:

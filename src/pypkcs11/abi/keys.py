@@ -15,9 +15,9 @@ def C_GenerateKey(
     session_handle: int, mechanism: CData, template: CData, count: int, handle: CData
 ) -> int:
     """Generate a secret key."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, handle)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     parameter = parameters.read(mechanism, row)
     obj = management.generate_key(session, row, parameter, templates.read(template, count))
     handle[0] = obj.handle
@@ -36,9 +36,9 @@ def C_GenerateKeyPair(
     private_handle: CData,
 ) -> int:
     """Generate a key pair."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, public_handle, private_handle)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     public, private = management.generate_key_pair(
         session,
         row,
@@ -61,9 +61,9 @@ def C_WrapKey(
     wrapped_length: CData,
 ) -> int:
     """Wrap a key. Whoever asks for the length gets it by having the key wrapped."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, wrapped_length)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     parameter = parameters.read(mechanism, row)
     data = wrapping.wrap_key(session, row, parameter, wrapping_key, key)
     return deliver(data, wrapped, wrapped_length)
@@ -81,10 +81,10 @@ def C_WrapKeyAuthenticated(
     wrapped_length: CData,
 ) -> int:
     """Wrap a key; nonce and tag go to the mechanism's parameter."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, wrapped_length)
     aad = octets(associated, associated_length)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     given = message_parameters.of_mechanism(mechanism, row)
     work = wrapping.AuthenticatedWrapping(session, row, given.message, aad, wrapping_key, key)
     answer = no_room(wrapped, wrapped_length, work.length)
@@ -111,10 +111,10 @@ def C_UnwrapKeyAuthenticated(
     handle: CData,
 ) -> int:
     """Unwrap a key, with the nonce and the tag in the mechanism's parameter."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, wrapped, handle)
     aad = octets(associated, associated_length)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     given = message_parameters.of_mechanism(mechanism, row)
     obj = wrapping.unwrap_key_authenticated(
         session,
@@ -142,9 +142,9 @@ def C_UnwrapKey(
     handle: CData,
 ) -> int:
     """Unwrap a key."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism, wrapped, handle)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     obj = wrapping.unwrap_key(
         session,
         row,
@@ -167,9 +167,9 @@ def C_DeriveKey(
     handle: CData,
 ) -> int:
     """Derive a key from another. Some mechanisms return all handles through their parameter."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(mechanism)
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     if row.derived.by_handle:
         require(handle)
     parameter = parameters.read(mechanism, row)

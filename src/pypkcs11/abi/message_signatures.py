@@ -40,7 +40,7 @@ def C_SignMessage(
     signature_length: CData,
 ) -> int:
     """Sign a message in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     require(signature_length)
     active = session.take(MESSAGE_SIGN)
@@ -76,7 +76,7 @@ def C_SignMessageNext(
     signature_length: CData,
 ) -> int:
     """Sign the next part of a message; with a place for a length, the last one."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(part, length)
     active = session.take(MESSAGE_SIGN)
     goes_on = active.message is None
@@ -105,7 +105,7 @@ def C_SignMessageNext(
 @entry
 def C_MessageSignFinal(session_handle: int) -> int:
     """Sign no more messages."""
-    host.session(session_handle).end_messages(MESSAGE_SIGN)
+    host.sessions[session_handle].end_messages(MESSAGE_SIGN)
     return CKR_OK
 
 
@@ -126,7 +126,7 @@ def C_VerifyMessage(
     signature_length: int,
 ) -> int:
     """Verify a message in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     given = octets(signature, signature_length)
     active = session.take(MESSAGE_VERIFY)
@@ -158,7 +158,7 @@ def C_VerifyMessageNext(
     signature_length: int,
 ) -> int:
     """Verify the next part of a message; with a signature, the last one."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(part, length)
     given = octets(signature, signature_length)
     active = session.take(MESSAGE_VERIFY)
@@ -181,12 +181,12 @@ def C_VerifyMessageNext(
 @entry
 def C_MessageVerifyFinal(session_handle: int) -> int:
     """Verify no more messages."""
-    host.session(session_handle).end_messages(MESSAGE_VERIFY)
+    host.sessions[session_handle].end_messages(MESSAGE_VERIFY)
     return CKR_OK
 
 
 def _begin(function: Function, session_handle: int, parameter: CData, parameter_length: int) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     active = session.take(function)
     try:
         _check_between(active, parameter, parameter_length)

@@ -80,7 +80,7 @@ def C_EncryptMessageNext(
 @entry
 def C_MessageEncryptFinal(session_handle: int) -> int:
     """Encrypt no more messages."""
-    host.session(session_handle).end_messages(MESSAGE_ENCRYPT)
+    host.sessions[session_handle].end_messages(MESSAGE_ENCRYPT)
     return CKR_OK
 
 
@@ -139,16 +139,16 @@ def C_DecryptMessageNext(
 @entry
 def C_MessageDecryptFinal(session_handle: int) -> int:
     """Decrypt no more messages."""
-    host.session(session_handle).end_messages(MESSAGE_DECRYPT)
+    host.sessions[session_handle].end_messages(MESSAGE_DECRYPT)
     return CKR_OK
 
 
 def _start(function: Function, session_handle: int, mechanism: CData, key: int) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     if not mechanism:
         session.cancel(function)
         return CKR_OK
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     check_beginning(mechanism, row)
     session.begin_messages(function, row, None, key)
     return CKR_OK
@@ -163,7 +163,7 @@ def _one_part(
     out: CData,
     out_length: CData,
 ) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     aad = octets(given[2], given[3])
     require(out_length)
@@ -189,7 +189,7 @@ def _one_part(
 
 
 def _begin(function: Function, session_handle: int, given: tuple[CData, int, CData, int]) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     aad = octets(given[2], given[3])
     active = session.take(function)
     try:
@@ -215,7 +215,7 @@ def _next(
     out_length: CData,
     flags: int,
 ) -> int:
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(part, length)
     require(out_length)
     if flags & ~CKF_END_OF_MESSAGE:

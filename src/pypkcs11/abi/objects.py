@@ -14,7 +14,7 @@ from pypkcs11.standard.errors import CryptokiError
 @entry
 def C_CreateObject(session_handle: int, template: CData, count: int, handle: CData) -> int:
     """Create an object out of given attributes."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(handle)
     obj = management.create_object(session, templates.read(template, count))
     handle[0] = obj.handle
@@ -26,7 +26,7 @@ def C_CopyObject(
     session_handle: int, original: int, template: CData, count: int, handle: CData
 ) -> int:
     """Create an object like another."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(handle)
     obj = management.copy_object(session, original, templates.read(template, count))
     handle[0] = obj.handle
@@ -36,14 +36,14 @@ def C_CopyObject(
 @entry
 def C_DestroyObject(session_handle: int, handle: int) -> int:
     """Destroy an object."""
-    management.destroy_object(host.session(session_handle), handle)
+    management.destroy_object(host.sessions[session_handle], handle)
     return CKR_OK
 
 
 @entry
 def C_GetObjectSize(session_handle: int, handle: int, size: CData) -> int:
     """Say how large an object is."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(size)
     size[0] = management.object_size(session, handle)
     return CKR_OK
@@ -52,14 +52,14 @@ def C_GetObjectSize(session_handle: int, handle: int, size: CData) -> int:
 @entry
 def C_GetAttributeValue(session_handle: int, handle: int, template: CData, count: int) -> int:
     """Read attributes."""
-    obj = host.session(session_handle).token.object(handle)
+    obj = host.sessions[session_handle].token.object(handle)
     return templates.write(obj, template, count)
 
 
 @entry
 def C_SetAttributeValue(session_handle: int, handle: int, template: CData, count: int) -> int:
     """Change attributes."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     management.set_attributes(session, handle, templates.read(template, count))
     return CKR_OK
 
@@ -67,14 +67,14 @@ def C_SetAttributeValue(session_handle: int, handle: int, template: CData, count
 @entry
 def C_FindObjectsInit(session_handle: int, template: CData, count: int) -> int:
     """Begin a search."""
-    host.session(session_handle).find_init(templates.read(template, count))
+    host.sessions[session_handle].find_init(templates.read(template, count))
     return CKR_OK
 
 
 @entry
 def C_FindObjects(session_handle: int, handles: CData, most: int, count: CData) -> int:
     """Continue a search."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(count)
     if most and not handles:
         raise CryptokiError(CKR_ARGUMENTS_BAD, "nowhere to put handles")
@@ -88,5 +88,5 @@ def C_FindObjects(session_handle: int, handles: CData, most: int, count: CData) 
 @entry
 def C_FindObjectsFinal(session_handle: int) -> int:
     """End a search."""
-    host.session(session_handle).find_final()
+    host.sessions[session_handle].find_final()
     return CKR_OK

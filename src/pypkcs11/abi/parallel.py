@@ -11,12 +11,12 @@ from pypkcs11.standard.errors import CryptokiError
 @entry
 def C_GetFunctionStatus(session_handle: int) -> int:
     """Nothing runs in parallel."""
-    host.session(session_handle)
+    host.sessions[session_handle]
     raise CryptokiError(CKR_FUNCTION_NOT_PARALLEL)
 
 
 @entry
 def C_CancelFunction(session_handle: int) -> int:
     """Nothing runs in parallel."""
-    host.session(session_handle)
+    host.sessions[session_handle]
     raise CryptokiError(CKR_FUNCTION_NOT_PARALLEL)

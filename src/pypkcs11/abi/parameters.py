@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from _pypkcs11 import ffi
-
 from pypkcs11.abi import kdf_parameters
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.structures import (
@@ -63,18 +61,17 @@ def read(mechanism: CData, row: Mechanism) -> Any:
     :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
     """
     length = mechanism.ulParameterLen
-    if row.parameter is None or (row.parameter_optional and not length):
+    wanted = row.parameter
+    if wanted is None:
         if length:
             raise invalid("the mechanism takes no parameter")
         return None
+    if not length and row.parameter_optional:
+        return None
     pointer = mechanism.pParameter
-    if length > MOST or not pointer:
+    if not pointer or length > MOST:
         raise invalid("the parameter is missing or too long")
-    return _READERS[row.parameter](pointer, length)
-
-
-def _read_octets(pointer: CData, length: int) -> bytes:
-    return bytes(ffi.buffer(pointer, length))  # read() has seen that they are there
+    return _READERS[wanted](pointer, length)
 
 
 def _label(source: int, label: bytes) -> bytes:
@@ -85,12 +82,15 @@ def _label(source: int, label: bytes) -> bytes:
 
 
 _gcm = view("CK_GCM_PARAMS")
+#: Makes a named tuple without the call to Python that its own constructor is.
+_new_tuple: Final = tuple.__new__
 
 
 def _read_gcm(pointer: CData, length: int) -> Gcm:
     """Without a row of fields, which takes twice as long: many messages have their own nonce."""
     c = _gcm(pointer, length)
-    return Gcm(copied(c.pIv, c.ulIvLen), copied(c.pAAD, c.ulAADLen), c.ulTagBits)
+    iv, aad = copied(c.pIv, c.ulIvLen), copied(c.pAAD, c.ulAADLen)
+    return _new_tuple(Gcm, (iv, aad, c.ulTagBits))
 
 
 #: What CKM_AES_GMAC took in version 2.40, before CK_GCM_PARAMS: an IV of 12 octets.
@@ -145,7 +145,7 @@ def nonce(c: CData) -> bytes:
 
 
 _READERS: Final[dict[type, Reader]] = {
-    bytes: _read_octets,
+    bytes: copied,
     MacGeneral: single(MacGeneral, "CK_MAC_GENERAL_PARAMS"),
     KeyHandle: single(KeyHandle, "CK_OBJECT_HANDLE"),
     FirstBit: single(FirstBit, "CK_EXTRACT_PARAMS"),

@@ -22,7 +22,7 @@ def C_SignRecover(
     session_handle: int, data: CData, length: int, signature: CData, signature_length: CData
 ) -> int:
     """Sign in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     require(signature_length)
     active = session.take(SIGN_RECOVER)
@@ -44,7 +44,7 @@ def C_VerifyRecover(
     session_handle: int, signature: CData, signature_length: int, data: CData, length: CData
 ) -> int:
     """Verify in one part. That a signature is wrong goes before what the buffer has room for."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     given = octets(signature, signature_length)
     require(length)
     active = session.take(VERIFY_RECOVER)

@@ -20,7 +20,7 @@ _POOL: Final = "/dev/urandom"
 @entry
 def C_SeedRandom(session_handle: int, seed: CData, length: int) -> int:
     """Mix the caller's octets into the operating system's pool; they can only add to it."""
-    host.session(session_handle)
+    host.sessions[session_handle]
     require(seed)
     data = octets(seed, length)
     try:
@@ -34,7 +34,7 @@ def C_SeedRandom(session_handle: int, seed: CData, length: int) -> int:
 @entry
 def C_GenerateRandom(session_handle: int, out: CData, length: int) -> int:
     """Give octets of the operating system's generator."""
-    host.session(session_handle)
+    host.sessions[session_handle]
     require(out)
     octets(out, length)
     ffi.memmove(out, os.urandom(length), length)

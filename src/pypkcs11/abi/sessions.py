@@ -102,7 +102,7 @@ def C_CloseAllSessions(slot_id: int) -> int:
 @entry
 def C_GetSessionInfo(session_handle: int, info: CData) -> int:
     """Say in which state a session is."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(info)
     info.slotID = session.slot.id
     info.state = session.state
@@ -114,7 +114,7 @@ def C_GetSessionInfo(session_handle: int, info: CData) -> int:
 @entry
 def C_Login(session_handle: int, user_type: int, pin: CData, pin_length: int) -> int:
     """Log the application in to a session's token."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(pin)
     return _log_in(session, user_type, copied(pin, pin_length))
 
@@ -129,7 +129,7 @@ def C_LoginUser(
     user_name_length: int,
 ) -> int:
     """As C_Login. "The token may impose subset restrictions" on names: here the name is empty."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(pin)
     if octets(user_name, user_name_length):
         raise CryptokiError(CKR_ARGUMENTS_BAD, "users of this token have no names")
@@ -149,14 +149,14 @@ def _log_in(session: Session, user_type: int, pin: bytes) -> int:
 @entry
 def C_Logout(session_handle: int) -> int:
     """Log the application out of a session's token."""
-    host.session(session_handle).token.log_out()
+    host.sessions[session_handle].token.log_out()
     return CKR_OK
 
 
 @entry
 def C_SessionCancel(session_handle: int, flags: int) -> int:
     """End the active operations that the flags name."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     for flag, function in _CANCELLED.items():
         if flags & flag:
             session.cancel(function)
@@ -170,7 +170,7 @@ def C_SessionCancel(session_handle: int, flags: int) -> int:
 @entry
 def C_GetOperationState(session_handle: int, state: CData, length: CData) -> int:
     """Save what a session has active."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(length)
     states = session.token.saved_states
     saved = states.copy(session)
@@ -185,7 +185,7 @@ def C_SetOperationState(
     session_handle: int, state: CData, length: int, encryption_key: int, authentication_key: int
 ) -> int:
     """Go on from what has been saved."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(state)
     reference = copied(state, length) if length == LENGTH else b""
     session.token.saved_states.restore(session, reference, encryption_key, authentication_key)
@@ -195,7 +195,7 @@ def C_SetOperationState(
 @entry
 def C_GetSessionValidationFlags(session_handle: int, kind: int, flags: CData) -> int:
     """Say which validations the last operation kept within: there is none that it could."""
-    host.session(session_handle)
+    host.sessions[session_handle]
     require(flags)
     if kind != CKS_LAST_VALIDATION_OK:
         raise CryptokiError(CKR_ARGUMENTS_BAD, "no such kind of validation flags")

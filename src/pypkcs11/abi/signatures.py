@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pypkcs11.abi import host
-from pypkcs11.abi.buffers import deliver, no_room, octets, require
+from pypkcs11.abi.buffers import give, null, octets, tell
 from pypkcs11.abi.cdata import CData
 from pypkcs11.abi.errors import entry
 from pypkcs11.abi.parts import final, update
@@ -24,17 +24,18 @@ def C_Sign(
     session_handle: int, data: CData, length: int, signature: CData, signature_length: CData
 ) -> int:
     """Sign in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
-    require(signature_length)
+    if not signature_length:
+        raise null()
     active = session.take(SIGN)
     if active.started:
         raise CryptokiError(CKR_OPERATION_ACTIVE, "a multi-part signature is under way")
-    answer = no_room(signature, signature_length, active.operation.length)
-    if answer is None:
-        return deliver(active.operation.sign(source), signature, signature_length)
+    operation = active.operation
+    if signature and operation.length <= signature_length[0]:
+        return give(operation.sign(source), signature, signature_length)
     session.keep(SIGN, active)
-    return answer
+    return tell(signature, signature_length, operation.length)
 
 
 @entry
@@ -60,7 +61,7 @@ def C_Verify(
     session_handle: int, data: CData, length: int, signature: CData, signature_length: int
 ) -> int:
     """Verify in one part."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     source = octets(data, length)
     given = octets(signature, signature_length)
     active = session.take(VERIFY)
@@ -79,7 +80,7 @@ def C_VerifyUpdate(session_handle: int, part: CData, length: int) -> int:
 @entry
 def C_VerifyFinal(session_handle: int, signature: CData, signature_length: int) -> int:
     """Verify the signature of all parts."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     given = octets(signature, signature_length)
     session.take(VERIFY).operation.finish(given)
     return CKR_OK

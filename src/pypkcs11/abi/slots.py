@@ -89,7 +89,7 @@ def C_GetMechanismList(slot_id: int, mechanism_list: CData, count: CData) -> int
     library = host.library()
     library.slots.get(slot_id).require_present()
     require(count)
-    numbers = list(library.mechanisms)
+    numbers = library.mechanisms.all()
     answer = no_room(mechanism_list, count, len(numbers))
     if answer is not None:
         return answer
@@ -102,7 +102,7 @@ def C_GetMechanismInfo(slot_id: int, mechanism: int, info: CData) -> int:
     """Say what a mechanism can do."""
     library = host.library()
     library.slots.get(slot_id).require_present()
-    row = library.mechanism(mechanism)
+    row = library.mechanisms[mechanism]
     require(info)
     info.ulMinKeySize, info.ulMaxKeySize = row.sizes
     info.flags = row.flags
@@ -141,7 +141,7 @@ def C_InitToken(slot_id: int, pin: CData, pin_length: int, label: CData) -> int:
 @entry
 def C_InitPIN(session_handle: int, pin: CData, pin_length: int) -> int:
     """Set the user's PIN, as the SO."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(pin)
     session.token.init_pin(copied(pin, pin_length))
     return CKR_OK
@@ -152,7 +152,7 @@ def C_SetPIN(
     session_handle: int, old_pin: CData, old_length: int, new_pin: CData, new_length: int
 ) -> int:
     """Change the PIN of whoever is logged in, or the user's."""
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     require(old_pin, new_pin)
     session.require_read_write()
     session.token.set_pin(copied(old_pin, old_length), copied(new_pin, new_length))

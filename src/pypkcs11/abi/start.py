@@ -14,10 +14,10 @@ def start(function: Function, session_handle: int, mechanism: CData, key: int) -
     :raises CryptokiError: CKR_SESSION_HANDLE_INVALID, CKR_MECHANISM_INVALID,
         CKR_MECHANISM_PARAM_INVALID, and what :meth:`~pypkcs11.core.sessions.Session.begin` raises.
     """
-    session = host.session(session_handle)
+    session = host.sessions[session_handle]
     if not mechanism:
         session.cancel(function)
         return CKR_OK
-    row = host.library().mechanism(mechanism.mechanism)
+    row = host.mechanisms[mechanism.mechanism]
     session.begin(function, row, parameters.read(mechanism, row), key)
     return CKR_OK

@@ -22,6 +22,10 @@ Reader: TypeAlias = Callable[[CData, int], Any]
 Field: TypeAlias = Callable[[CData], Any]
 
 
+_buffer: Final = ffi.buffer
+_cast: Final = ffi.cast
+
+
 def invalid(why: str) -> CryptokiError:
     """:return: the exception for a parameter that cannot be meant."""
     return CryptokiError(CKR_MECHANISM_PARAM_INVALID, why)
@@ -29,9 +33,11 @@ def invalid(why: str) -> CryptokiError:
 
 def copied(pointer: CData, length: int) -> bytes:
     """Octets that a structure points to."""
-    if length > MOST or (length and not pointer):
+    if not length:
+        return b""
+    if not pointer or length > MOST:
         raise invalid("octets that are nowhere, or too many")
-    return ffi.buffer(pointer, length)[:] if length else b""
+    return _buffer(pointer, length)[:]  # type: ignore[no-any-return]
 
 
 def view(name: str) -> Reader:
@@ -41,7 +47,7 @@ def view(name: str) -> Reader:
     def read(pointer: CData, length: int) -> Any:
         if length != size:
             raise invalid(f"not a {name}")
-        return ffi.cast(pointer_type, pointer)
+        return _cast(pointer_type, pointer)
 
     return read
 

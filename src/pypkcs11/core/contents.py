@@ -82,14 +82,18 @@ class Contents:
 
         :param otherwise: the code to raise when there is none (CKR_KEY_HANDLE_INVALID for keys).
         """
-        if not (self.store.unchanged() and self._settled):  # as objects(), without a call more
-            self._refresh()
-        obj = self._objects.get(handle)
+        obj = self.known(handle)
         if obj is None and self._built_in is not None:
             obj = self._built_in.get(handle)
         if obj is None:
             raise CryptokiError(otherwise, "no such object")
         return obj
+
+    def known(self, handle: int) -> Object | None:
+        """The object of a handle, of those that were made by somebody."""
+        if not (self.store.unchanged() and self._settled):  # as objects(), without a call more
+            self._refresh()
+        return self._objects.by_handle.get(handle)
 
     def find(self, template: Template) -> list[int]:
         """Handles of the objects that match a template (section 5.7.7)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from threading import Lock
 
 from pypkcs11.core.config import Config
@@ -18,6 +17,47 @@ from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.store.protocol import Directory
 
 
+class Sessions(dict[int, Session]):
+    """The open sessions by handle. A subscript costs a call less than a function would."""
+
+    def __missing__(self, handle: int) -> Session:
+        """:raises CryptokiError: CKR_SESSION_HANDLE_INVALID."""
+        raise CryptokiError(CKR_SESSION_HANDLE_INVALID, "no such session")
+
+
+class Offered(dict[int, Mechanism]):
+    """The mechanisms that the configuration lets be used, by CKM_, as far as they were asked for.
+
+    The table of all is made when the first one is asked for.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+
+    def __missing__(self, number: int) -> Mechanism:
+        """:raises CryptokiError: CKR_MECHANISM_INVALID."""
+        row = mechanisms().get(number)
+        if row is None or not self._is_offered(row):
+            raise CryptokiError(CKR_MECHANISM_INVALID, f"no mechanism {number:#x}")
+        self[number] = row = self._permitted(row)
+        return row
+
+    def all(self) -> list[int]:
+        """The CKM_ of every one."""
+        return [number for number, row in mechanisms().items() if self._is_offered(row)]
+
+    def _is_offered(self, row: Mechanism) -> bool:
+        return self._config.offers(row.type, legacy=row.legacy)
+
+    def _permitted(self, row: Mechanism) -> Mechanism:
+        """A row with the sizes of keys that the configuration lets be generated."""
+        smallest, largest = row.sizes
+        if self._config.policy_weak_keys or smallest >= row.strong:
+            return row
+        return row._replace(sizes=(row.strong, largest))
+
+
 class Library:
     """Everything of one initialisation. Nothing of it outlives :meth:`close`."""
 
@@ -25,44 +65,9 @@ class Library:
         self.config = config
         self.directory = directory
         self.slots = SlotTable(directory, config)
-        self.sessions: dict[int, Session] = {}
+        self.sessions = Sessions()
+        self.mechanisms = Offered(config)
         self._lock = Lock()
-
-    @cached_property
-    def mechanisms(self) -> dict[int, Mechanism]:
-        """The mechanisms that the configuration lets be used, by CKM_."""
-        return {
-            number: self._permitted(row)
-            for number, row in mechanisms().items()
-            if self.config.offers(number, legacy=row.legacy)
-        }
-
-    def _permitted(self, row: Mechanism) -> Mechanism:
-        """A row with the sizes of keys that the configuration lets be generated."""
-        smallest, largest = row.sizes
-        if self.config.policy_weak_keys or smallest >= row.strong:
-            return row
-        return row._replace(sizes=(row.strong, largest))
-
-    def session(self, handle: int) -> Session:
-        """The session of a handle.
-
-        :raises CryptokiError: CKR_SESSION_HANDLE_INVALID.
-        """
-        session = self.sessions.get(handle)
-        if session is None:
-            raise CryptokiError(CKR_SESSION_HANDLE_INVALID, "no such session")
-        return session
-
-    def mechanism(self, number: int) -> Mechanism:
-        """The row of a mechanism that is there and allowed.
-
-        :raises CryptokiError: CKR_MECHANISM_INVALID.
-        """
-        row = self.mechanisms.get(number)
-        if row is None:
-            raise CryptokiError(CKR_MECHANISM_INVALID, f"no mechanism {number:#x}")
-        return row
 
     def open_session(self, slot: int, *, read_write: bool) -> Session:
         """Open a session with the token in a slot (section 5.6.1).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import ReferenceType, ref
 
 from pypkcs11.core.attributes import ALIASES, rules
@@ -23,6 +23,7 @@ from pypkcs11.standard.values import Attributes, Value
 from pypkcs11.store.encoding import decode, pick
 
 if TYPE_CHECKING:
+    from pypkcs11.core.operations import Function, Use
     from pypkcs11.core.sessions import Session
     from pypkcs11.mechanisms.message_nonces import Nonces
     from pypkcs11.store.protocol import Record, TokenStore
@@ -92,8 +93,8 @@ class Object:
         self.session = session
         self._secret = secret
         self._key: Key | None = None
-        #: What :func:`~pypkcs11.core.operations.use_of` has found to be allowed.
-        self.uses: dict[Any, Any] | None = None
+        #: What it has been let into, by function and CKM_.
+        self.uses: dict[tuple[Function, int], Use] | None = None
         #: What its token hands out as the nonces of a session object (see Token.nonces).
         self.nonces: Nonces | None = None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from pypkcs11.core.objects import Object
 from pypkcs11.mechanisms.registry import Key, Mechanism
@@ -193,6 +194,12 @@ class Active:
         self.unproven = self.key is not None and needs_own_login(self.key)
 
 
+def check_does(function: Function, row: Mechanism) -> None:
+    """:raises CryptokiError: CKR_MECHANISM_INVALID for a mechanism that has no such function."""
+    if getattr(row, function.name) is None:
+        raise CryptokiError(CKR_MECHANISM_INVALID, f"the mechanism does not {function}")
+
+
 def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
     """Let a key into an operation, and return it parsed.
 
@@ -221,27 +228,19 @@ def check_key(function: Function, row: Mechanism, obj: Object) -> Key:
     return key
 
 
-class Use(NamedTuple):
-    """What lets a key into an operation: the key, and whether it is private or asks for the PIN."""
+class Use:
+    """A key let into a function by a mechanism, which its object remembers until it changes.
 
-    key: Key
-    private: bool
-    unproven: bool
-
-
-def use_of(function: Function, row: Mechanism, obj: Object) -> Use:
-    """As :func:`check_key`, remembered until the object changes.
-
-    :raises CryptokiError: as :func:`check_key`.
+    ``make`` makes an operation of a parameter. ``private`` says whether the operation ends with
+    the login, ``unproven`` whether it asks for the PIN.
     """
-    uses = obj.uses
-    if uses is None:
-        uses = obj.uses = {}
-    use: Use | None = uses.get((function, row.type))
-    if use is None:
-        use = Use(check_key(function, row, obj), obj.private, needs_own_login(obj))
-        uses[function, row.type] = use
-    return use
+
+    __slots__ = ("make", "private", "unproven")
+
+    def __init__(self, make: Callable[[Any], Any], obj: Object) -> None:
+        self.make = make
+        self.private = obj.private
+        self.unproven = needs_own_login(obj)
 
 
 #: Digests by which no secret leaves the token, not even in part.

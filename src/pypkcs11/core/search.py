@@ -40,20 +40,20 @@ class ObjectTable:
     """
 
     def __init__(self) -> None:
-        self._objects: dict[int, Object] = {}
+        self.by_handle: dict[int, Object] = {}
         self._records: dict[int, Object] = {}
         self._indexes: dict[int, dict[Value, Entry]] = {}
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self.by_handle)
 
     def __iter__(self) -> Iterator[Object]:
-        return iter(list(self._objects.values()))
+        return iter(list(self.by_handle.values()))
 
     def get(self, handle: int) -> Object | None:
         """The object of a handle."""
-        return self._objects.get(handle)
+        return self.by_handle.get(handle)
 
     def of_record(self, record_id: int) -> Object | None:
         """The token object that the store knows by this number."""
@@ -65,17 +65,17 @@ class ObjectTable:
             for obj in objects:
                 for attribute, index in self._indexes.items():
                     _enter(index, obj, obj.peek(attribute))
-                self._objects[obj.handle] = obj
+                self.by_handle[obj.handle] = obj
                 if obj.record_id:
                     self._records[obj.record_id] = obj
 
     def remove(self, objects: Collection[Object]) -> None:
         """Take objects out; their handles are void from now on."""
         with self._lock:
-            if len(objects) > len(self._objects) // 8:
+            if len(objects) > len(self.by_handle) // 8:
                 self._indexes = {}  # making them again is less work
             for obj in objects:
-                if self._objects.pop(obj.handle, None) is None:
+                if self.by_handle.pop(obj.handle, None) is None:
                     continue
                 self._records.pop(obj.record_id, None)
                 for attribute, index in self._indexes.items():
@@ -104,7 +104,7 @@ class ObjectTable:
         return [
             obj.handle
             for obj in candidates
-            if obj.handle in self._objects and matches(obj, template)
+            if obj.handle in self.by_handle and matches(obj, template)
         ]
 
     def _candidates(self, template: Template) -> list[Object]:
@@ -123,7 +123,7 @@ class ObjectTable:
                 return [entry]
             if best is None or len(entry) < len(best):
                 best = entry
-        return list(self._objects.values()) if best is None else best.copy()
+        return list(self.by_handle.values()) if best is None else best.copy()
 
     def _make(self, attribute: int) -> dict[Value, Entry]:
         """Make the index of an attribute, unless another thread just did."""
@@ -131,7 +131,7 @@ class ObjectTable:
             index = self._indexes.get(attribute)
             if index is None:
                 index = {}
-                for obj in self._objects.values():
+                for obj in self.by_handle.values():
                     _enter(index, obj, obj.peek(attribute))
                 self._indexes[attribute] = index
             return index

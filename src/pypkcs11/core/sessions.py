@@ -11,14 +11,15 @@ from pypkcs11.core.operations import (
     MESSAGE_ENCRYPT,
     Active,
     Function,
+    Use,
+    check_does,
+    check_key,
     digestible,
-    use_of,
 )
 from pypkcs11.core.policy import policy_of
 from pypkcs11.mechanisms.registry import Mechanism
 from pypkcs11.standard.constants import (
     CKR_KEY_HANDLE_INVALID,
-    CKR_MECHANISM_INVALID,
     CKR_OPERATION_ACTIVE,
     CKR_OPERATION_NOT_INITIALIZED,
     CKR_SESSION_READ_ONLY,
@@ -87,7 +88,9 @@ class Session:
 
         :raises CryptokiError: CKR_OPERATION_ACTIVE, CKR_MECHANISM_INVALID.
         """
-        self._check_free(function, row)
+        if self._active or self._found is not None:
+            self._check_company(function)
+        check_does(function, row)
         self._active[function] = Active(getattr(row, function.name)(parameter), row)
 
     def begin(
@@ -105,13 +108,29 @@ class Session:
         :raises CryptokiError: CKR_OPERATION_ACTIVE, CKR_MECHANISM_INVALID,
             CKR_KEY_HANDLE_INVALID, and what :func:`~pypkcs11.core.operations.check_key` raises.
         """
-        self._check_free(function, row)
+        if self._active or self._found is not None:
+            self._check_company(function)
         token = self.token
-        obj = token.object(key_handle, CKR_KEY_HANDLE_INVALID)
-        key, private, unproven = use_of(function, row, obj)
-        login: Login | None = token.login if private else None
-        operation = token.operation(function, row, parameter, key)
-        self._active[function] = Active(operation, row, obj, login, unproven, signature)
+        obj = token.known(key_handle)
+        uses = None if obj is None else obj.uses
+        use = uses.get((function, row.type)) if uses else None
+        if obj is None or use is None:
+            obj, use = self._admit(function, row, key_handle)
+        login: Login | None = token.login if use.private else None
+        self._active[function] = Active(
+            use.make(parameter), row, obj, login, use.unproven, signature
+        )
+
+    def _admit(self, function: Function, row: Mechanism, key_handle: int) -> tuple[Object, Use]:
+        """Let a key into a function for the first time."""
+        check_does(function, row)
+        obj = self.token.object(key_handle, CKR_KEY_HANDLE_INVALID)
+        uses = obj.uses
+        if uses is None:
+            uses = obj.uses = {}  # before the attributes are looked at: lost if they change
+        key = check_key(function, row, obj)
+        use = uses[function, row.type] = Use(self.token.prepared(function, row, key), obj)
+        return obj, use
 
     def begin_messages(
         self, function: Function, row: Mechanism, parameter: Any, key_handle: int
@@ -136,12 +155,6 @@ class Session:
         if active.message is not None:
             raise CryptokiError(CKR_OPERATION_ACTIVE, "a message is under way")
         self.cancel(function)
-
-    def _check_free(self, function: Function, row: Mechanism) -> None:
-        if self._active or self._found is not None:
-            self._check_company(function)
-        if getattr(row, function.name) is None:
-            raise CryptokiError(CKR_MECHANISM_INVALID, f"the mechanism does not {function}")
 
     def _check_company(self, function: Function) -> None:
         """Whether an operation may begin beside what is active.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,7 +14,7 @@ from pypkcs11.core.logins import Login
 from pypkcs11.core.operations import Function
 from pypkcs11.core.pins import check_length, is_locked, pin_flags, retry_limit
 from pypkcs11.core.saved_states import SavedStates
-from pypkcs11.mechanisms.registry import Key, Mechanism
+from pypkcs11.mechanisms.registry import Key, Mechanism, PerKey
 from pypkcs11.standard.constants import (
     CKF_CLOCK_ON_TOKEN,
     CKF_DUAL_CRYPTO_OPERATIONS,
@@ -318,16 +320,22 @@ class Token(Contents):
 
     # -- what is done with its keys ------------------------------------------------------------
 
-    def operation(
-        self, function: Function, row: Mechanism, parameter: Any, key: Key, *more: Any
-    ) -> Any:
-        """Make the operation that does ``function`` with a key of this token.
-
-        Wrapping, unwrapping and derivation take more than that, and are done at once.
+    def prepared(self, function: Function, row: Mechanism, key: Key) -> Callable[..., Any]:
+        """What makes, of a parameter, the operation that does ``function`` with a key.
 
         The one place where a token that keeps its keys elsewhere would differ.
         """
-        return getattr(row, function.name)(key, parameter, *more)
+        make = getattr(row, function.name)
+        return make.of(key) if isinstance(make, PerKey) else partial(make, key)
+
+    def operation(
+        self, function: Function, row: Mechanism, parameter: Any, key: Key, *more: Any
+    ) -> Any:
+        """Make the operation that does ``function`` with a key, once.
+
+        Wrapping, unwrapping and derivation take more than that, and are done at once.
+        """
+        return self.prepared(function, row, key)(parameter, *more)
 
     def nonces(self, obj: Object) -> Nonces:
         """The nonces that a key has been used with by this application, whoever logged in or out.

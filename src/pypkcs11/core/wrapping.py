@@ -12,6 +12,7 @@ from pypkcs11.core.operations import (
     WRAP,
     WRAP_AUTHENTICATED,
     Function,
+    check_does,
     check_key,
     needs_own_login,
 )
@@ -38,7 +39,6 @@ from pypkcs11.standard.constants import (
     CKR_KEY_HANDLE_INVALID,
     CKR_KEY_NOT_WRAPPABLE,
     CKR_KEY_UNEXTRACTABLE,
-    CKR_MECHANISM_INVALID,
     CKR_PARAMETER_SET_NOT_SUPPORTED,
     CKR_TEMPLATE_INCOMPLETE,
     CKR_TEMPLATE_INCONSISTENT,
@@ -63,8 +63,7 @@ def acting_key(
         that asks for the PIN at each use: between a handle and its use in one call there is no
         moment for C_Login.
     """
-    if getattr(row, function.name) is None:
-        raise CryptokiError(CKR_MECHANISM_INVALID, f"the mechanism does not {function}")
+    check_does(function, row)
     obj = session.token.object(handle, function.wrong_handle)
     key = check_key(function, row, obj)
     if function.usage and needs_own_login(obj):

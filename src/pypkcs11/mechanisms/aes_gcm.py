@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any, Final
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import AEADEncryptionContext
 from cryptography.hazmat.primitives.ciphers import Cipher as CipherOf
@@ -10,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from pypkcs11.mechanisms.aes_contexts import AesContexts, contexts
 from pypkcs11.mechanisms.operation import Cipher, wipe
 from pypkcs11.mechanisms.parameters import AeadMessage, Gcm
-from pypkcs11.mechanisms.registry import Key
+from pypkcs11.mechanisms.registry import PerKey
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
     CKR_ENCRYPTED_DATA_INVALID,
@@ -52,9 +55,12 @@ def checked_iv(iv: bytes) -> bytes:
 
 
 class _Galois(Cipher):
-    """What both directions have in common."""
+    """What both directions have in common.
 
-    __slots__ = ("_aad", "_context", "_contexts", "_iv", "_parts", "_tag")
+    ``_begun`` is there once there have been parts: a context, or the parts themselves.
+    """
+
+    __slots__ = ("_aad", "_begun", "_contexts", "_iv", "_tag")
 
     def __init__(self, cache: AesContexts, parameter: Gcm) -> None:
         iv, aad, tag_bits = parameter
@@ -62,8 +68,7 @@ class _Galois(Cipher):
         self._iv = checked_iv(iv)
         self._aad = aad
         self._tag = tag_length(tag_bits)
-        self._context: AEADEncryptionContext | None = None
-        self._parts: bytearray | None = None
+        self._begun: Any = None
 
 
 class GcmEncryption(_Galois):
@@ -107,11 +112,11 @@ class GcmEncryption(_Galois):
         return context.tag[: self._tag]
 
     def _started(self) -> AEADEncryptionContext:
-        context = self._context
+        context: AEADEncryptionContext | None = self._begun
         if context is None:
             context = CipherOf(self._contexts.algorithm, GCM(self._iv)).encryptor()
             context.authenticate_additional_data(self._aad)
-            self._context = context
+            self._begun = context
         return context
 
 
@@ -150,13 +155,13 @@ class GcmDecryption(_Galois):
         return 0
 
     def update_into(self, data: Buffer, out: memoryview) -> int:
-        if self._parts is None:
-            self._parts = bytearray()
-        self._parts += data
+        if self._begun is None:
+            self._begun = bytearray()
+        self._begun += data
         return 0
 
     def finish_length(self) -> int:
-        return self.output_length(len(self._parts or b""))
+        return self.output_length(len(self._begun or b""))
 
     def finish(self) -> bytes:
         plain = bytearray(self.finish_length())
@@ -165,7 +170,7 @@ class GcmDecryption(_Galois):
 
     def finish_into(self, out: memoryview) -> int:
         """Decrypt what was gathered where it is, so that a message is in memory once."""
-        parts = memoryview(self._parts or bytearray())
+        parts = memoryview(self._begun or bytearray())
         end = len(parts) - self._tag
         if end < 0:
             raise _no_tag()
@@ -195,12 +200,8 @@ def _too_long(rv: int) -> CryptokiError:
     return CryptokiError(rv, "more than 2 GiB in one part")
 
 
-def gcm_encrypt(key: Key, parameter: Gcm) -> Cipher:
-    return GcmEncryption(contexts(key), parameter)
-
-
-def gcm_decrypt(key: Key, parameter: Gcm) -> Cipher:
-    return GcmDecryption(contexts(key), parameter)
+gcm_encrypt: Final = PerKey(lambda key: partial(GcmEncryption, contexts(key)))
+gcm_decrypt: Final = PerKey(lambda key: partial(GcmDecryption, contexts(key)))
 
 
 def of_message(message: AeadMessage, nonce: bytes, aad: bytes) -> Gcm:

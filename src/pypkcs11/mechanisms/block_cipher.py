@@ -13,9 +13,16 @@ from typing import Any, NamedTuple
 from pypkcs11.mechanisms import block_macs, block_modes
 from pypkcs11.mechanisms.block_contexts import OfKey
 from pypkcs11.mechanisms.key_wrap import unwrap_by, wrap_by, wrap_filled_by
-from pypkcs11.mechanisms.operation import Cipher
 from pypkcs11.mechanisms.parameters import CbcEncryptData, MacGeneral, StringData
-from pypkcs11.mechanisms.registry import ALL_KEYS, BYTES, Key, Mechanism, ParameterClass, Payload
+from pypkcs11.mechanisms.registry import (
+    ALL_KEYS,
+    BYTES,
+    Key,
+    Mechanism,
+    ParameterClass,
+    Payload,
+    PerKey,
+)
 from pypkcs11.standard.constants import CKR_DATA_LEN_RANGE
 from pypkcs11.standard.errors import CryptokiError
 
@@ -90,11 +97,12 @@ def _row(
 
 def _cipher(
     cipher: BlockCipher,
-    encrypt: Callable[..., Cipher],
-    decrypt: Callable[..., Cipher],
+    encrypting: Callable[[OfKey, Key], block_modes.Maker],
+    decrypting: Callable[[OfKey, Key], block_modes.Maker],
     payload: Payload,
 ) -> dict[str, Any]:
-    encrypt, decrypt = partial(encrypt, cipher.contexts), partial(decrypt, cipher.contexts)
+    encrypt = PerKey(partial(encrypting, cipher.contexts))
+    decrypt = PerKey(partial(decrypting, cipher.contexts))
     wrap = wrap_by if payload.unit == 1 else partial(wrap_filled_by, payload.unit)
     return {
         "encrypt": encrypt,
@@ -115,14 +123,14 @@ def _ecb_data(
     contexts: OfKey, key: Key, parameter: StringData, length: int | None, second: Key | None
 ) -> bytes:
     """A key that is data, encrypted with the base key in ECB mode."""
-    return _leading(block_modes.ecb_encrypt(contexts, key, None).run(parameter.data), length)
+    return _leading(block_modes.ecb_encrypt(contexts, key)(None).run(parameter.data), length)
 
 
 def _cbc_data(
     contexts: OfKey, key: Key, parameter: CbcEncryptData, length: int | None, second: Key | None
 ) -> bytes:
     """The same in CBC mode."""
-    cipher = block_modes.cbc_encrypt(contexts, key, parameter.iv)
+    cipher = block_modes.cbc_encrypt(contexts, key)(parameter.iv)
     return _leading(cipher.run(parameter.data), length)
 
 

@@ -6,6 +6,10 @@ the same memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
 from cryptography.hazmat.primitives.ciphers import CipherContext
 
 from pypkcs11.mechanisms.block_contexts import Contexts, OfKey
@@ -81,10 +85,11 @@ class _Blocks(Cipher):
     #: What wrong data earns: of the wrong length.
     length_error = CKR_DATA_LEN_RANGE
 
-    def __init__(self, idle: Contexts, start: bytes) -> None:
+    def __init__(self, idle: Contexts, iv: bytes | None) -> None:
+        """:raises CryptokiError: CKR_MECHANISM_PARAM_INVALID, as :func:`block_iv`."""
         self._block = idle.block
         self._contexts = idle
-        self._start = start
+        self._start = b"" if iv is None else block_iv(idle, iv)
         self._context: CipherContext | None = None
         self._held = b""
 
@@ -264,29 +269,29 @@ def block_iv(idle: Contexts, parameter: bytes) -> bytes:
     return parameter
 
 
-def ecb_encrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
-    return BlockEncryption(contexts(key).ecb_encryptors, b"")
+#: What makes the ciphers of a key: each takes the IV, or None where there is none.
+Maker: TypeAlias = Callable[[bytes | None], Cipher]
 
 
-def ecb_decrypt(contexts: OfKey, key: Key, parameter: None) -> Cipher:
-    return BlockDecryption(contexts(key).ecb_decryptors, b"")
+def ecb_encrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(BlockEncryption, contexts(key).ecb_encryptors)
 
 
-def cbc_encrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
-    idle = contexts(key).cbc_encryptors
-    return BlockEncryption(idle, block_iv(idle, parameter))
+def ecb_decrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(BlockDecryption, contexts(key).ecb_decryptors)
 
 
-def cbc_decrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
-    idle = contexts(key).cbc_decryptors
-    return BlockDecryption(idle, block_iv(idle, parameter))
+def cbc_encrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(BlockEncryption, contexts(key).cbc_encryptors)
 
 
-def cbc_pad_encrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
-    idle = contexts(key).cbc_encryptors
-    return PaddingEncryption(idle, block_iv(idle, parameter))
+def cbc_decrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(BlockDecryption, contexts(key).cbc_decryptors)
 
 
-def cbc_pad_decrypt(contexts: OfKey, key: Key, parameter: bytes) -> Cipher:
-    idle = contexts(key).cbc_decryptors
-    return PaddingDecryption(idle, block_iv(idle, parameter))
+def cbc_pad_encrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(PaddingEncryption, contexts(key).cbc_encryptors)
+
+
+def cbc_pad_decrypt(contexts: OfKey, key: Key) -> Maker:
+    return partial(PaddingDecryption, contexts(key).cbc_decryptors)

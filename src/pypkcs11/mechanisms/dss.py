@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.operation import Signature, Verification, with_own_context
-from pypkcs11.mechanisms.registry import Key, Mechanism
+from pypkcs11.mechanisms.registry import Key, Mechanism, PerKey, always
 from pypkcs11.standard.constants import (
     CKR_DATA_LEN_RANGE,
     CKR_SIGNATURE_INVALID,
@@ -94,7 +94,7 @@ def fixed_width(signature: bytes, width: int) -> bytes:
 
 
 class BareSignature(Signature):
-    """A signature over data that is a digest already.
+    """A signature over data that is a digest already. It keeps nothing: one serves all of a key.
 
     :param width: the order's length in octets.
     """
@@ -135,7 +135,9 @@ class HashedSignature(Signature):
 
     __slots__ = ("_context", "_key", "_scheme", "_width")
 
-    def __init__(self, scheme: Scheme, width: int, function: HashFunction, key: Key) -> None:
+    def __init__(
+        self, scheme: Scheme, width: int, key: Key, function: HashFunction, parameter: None
+    ) -> None:
         self._scheme = scheme.given[function.length]
         self._width = width
         self.length = 2 * width
@@ -162,7 +164,9 @@ class HashedVerification(Verification):
 
     __slots__ = ("_context", "_function", "_key", "_scheme", "_width")
 
-    def __init__(self, scheme: Scheme, width: int, function: HashFunction, key: Key) -> None:
+    def __init__(
+        self, scheme: Scheme, width: int, key: Key, function: HashFunction, parameter: None
+    ) -> None:
         self._scheme = scheme
         self._width = width
         self._key: Any = key.value
@@ -206,25 +210,20 @@ def rows(
     :param hashed: the digest and the mechanism that hashes with it, of each of the others.
     """
 
-    def sign(key: Key, parameter: None) -> Signature:
-        return BareSignature(scheme, width(key), key)
+    def one(operation: Callable[..., Any]) -> PerKey:
+        return PerKey(lambda key: always(operation(scheme, width(key), key)))
 
-    def verify(key: Key, parameter: None) -> Verification:
-        return BareVerification(scheme, width(key), key)
-
-    def sign_hashed(function: HashFunction, key: Key, parameter: None) -> Signature:
-        return HashedSignature(scheme, width(key), function, key)
-
-    def verify_hashed(function: HashFunction, key: Key, parameter: None) -> Verification:
-        return HashedVerification(scheme, width(key), function, key)
+    def many(operation: Callable[..., Any], digest: int) -> PerKey:
+        function = HASHES[digest]
+        return PerKey(lambda key: partial(operation, scheme, width(key), key, function))
 
     return (
-        bare._replace(sign=sign, verify=verify),
+        bare._replace(sign=one(BareSignature), verify=one(BareVerification)),
         *(
             bare._replace(
                 type=mechanism,
-                sign=partial(sign_hashed, HASHES[digest]),
-                verify=partial(verify_hashed, HASHES[digest]),
+                sign=many(HashedSignature, digest),
+                verify=many(HashedVerification, digest),
             )
             for digest, mechanism in hashed
         ),

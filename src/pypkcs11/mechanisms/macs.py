@@ -5,6 +5,7 @@ from __future__ import annotations
 # The constant-time comparison that the standard library's hmac offers under another name. Neither
 # that module nor cryptography's constant_time may be imported: both load the system's libcrypto.
 from _operator import _compare_digest as equal_in_constant_time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, Self
 
@@ -14,7 +15,7 @@ from pypkcs11.mechanisms.digests import HASHES, HashFunction
 from pypkcs11.mechanisms.generic import LONGEST
 from pypkcs11.mechanisms.operation import Signature, Verification, with_own_context
 from pypkcs11.mechanisms.parameters import MacGeneral
-from pypkcs11.mechanisms.registry import BYTES, Key, Mechanism
+from pypkcs11.mechanisms.registry import BYTES, Key, Mechanism, PerKey
 from pypkcs11.standard.constants import (
     CKK_BLAKE2B_512_HMAC,
     CKK_GENERIC_SECRET,
@@ -149,23 +150,25 @@ def mac_length(parameter: MacGeneral | None, longest: int) -> int:
     return length
 
 
-def _context(key: Key, function: HashFunction) -> MacContext:
-    """An HMAC context for one use, copied from the one kept with the key."""
+def _keyed(key: Key, function: HashFunction) -> HMAC:
+    """The HMAC context that is kept with a key: each use copies it."""
     contexts: dict[int, HMAC] | None = key.cache
     if contexts is None:
         contexts = key.cache = {}
     keyed = contexts.get(function.mechanism)
     if keyed is None:
         keyed = contexts[function.mechanism] = HMAC(key.value, function.algorithm)
-    return keyed.copy()
+    return keyed
 
 
-def _sign(function: HashFunction, key: Key, parameter: MacGeneral | None) -> Signature:
-    return MacSignature(_context(key, function), mac_length(parameter, function.length))
+def _sign(function: HashFunction, key: Key) -> Callable[[MacGeneral | None], Signature]:
+    keyed, longest = _keyed(key, function), function.length
+    return lambda parameter: MacSignature(keyed.copy(), mac_length(parameter, longest))
 
 
-def _verify(function: HashFunction, key: Key, parameter: MacGeneral | None) -> Verification:
-    return MacVerification(_context(key, function), mac_length(parameter, function.length))
+def _verify(function: HashFunction, key: Key) -> Callable[[MacGeneral | None], Verification]:
+    keyed, longest = _keyed(key, function), function.length
+    return lambda parameter: MacVerification(keyed.copy(), mac_length(parameter, longest))
 
 
 #: Digest, its HMAC, the general-length one, and the key type of its own.
@@ -195,8 +198,8 @@ def _row(
         sizes=(1, LONGEST),
         unit=BYTES,
         parameter=parameter,
-        sign=partial(_sign, HASHES[digest]),
-        verify=partial(_verify, HASHES[digest]),
+        sign=PerKey(partial(_sign, HASHES[digest])),
+        verify=PerKey(partial(_verify, HASHES[digest])),
     )
 
 

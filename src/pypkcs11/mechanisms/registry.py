@@ -67,6 +67,26 @@ class Key:
         return f"<Key type={self.type:#x} bits={self.bits}>"
 
 
+class PerKey:
+    """A function of a row that does once for a key what every operation with it would do again.
+
+    :param of: from the key to what makes an operation of a parameter.
+    """
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Callable[[Key], Callable[[Any], Any]]) -> None:
+        self.of = of
+
+    def __call__(self, key: Key, parameter: Any) -> Any:
+        return self.of(key)(parameter)
+
+
+def always(operation: Any) -> Callable[[None], Any]:
+    """What makes, whatever the parameter, the one operation of a key that keeps nothing."""
+    return lambda parameter: operation
+
+
 #: Attributes that a mechanism or key type adds to an object's.
 Computed: TypeAlias = dict[int, Value]
 

@@ -78,7 +78,7 @@ def session(library: Library, slot: int) -> Session:
 
 
 def sign_init(library: Library, session: Session, key: int) -> None:
-    session.begin(SIGN, library.mechanism(c.CKM_SHA256_HMAC), None, key)
+    session.begin(SIGN, library.mechanisms[c.CKM_SHA256_HMAC], None, key)
 
 
 def test_there_is_always_one_free_slot_and_it_is_the_last(library: Library) -> None:
@@ -311,7 +311,7 @@ def test_a_key_that_always_authenticates_asks_before_each_use(
     library: Library, session: Session
 ) -> None:
     session.token.log_in(Role.USER, PIN)
-    row = library.mechanism(c.CKM_EC_KEY_PAIR_GEN)
+    row = library.mechanisms[c.CKM_EC_KEY_PAIR_GEN]
     curve = bytes.fromhex("06082a8648ce3d030107")
     _, key = management.generate_key_pair(
         session,
@@ -323,7 +323,7 @@ def test_a_key_that_always_authenticates_asks_before_each_use(
     with fails(c.CKR_OPERATION_NOT_INITIALIZED):
         session.log_in_for_operation(PIN)
     for _ in range(2):
-        session.begin(SIGN, library.mechanism(c.CKM_ECDSA), None, key.handle)
+        session.begin(SIGN, library.mechanisms[c.CKM_ECDSA], None, key.handle)
         with fails(c.CKR_USER_NOT_LOGGED_IN):
             session.take(SIGN)
         with fails(c.CKR_PIN_INCORRECT):
@@ -379,5 +379,5 @@ def test_secrets_are_in_no_repr(session: Session) -> None:
 def test_denied_mechanisms_are_not_there(make_library: Callable[..., Library]) -> None:
     library = make_library(mechanisms_deny=frozenset({c.CKM_MD5}))
     with fails(c.CKR_MECHANISM_INVALID):
-        library.mechanism(c.CKM_MD5)
-    assert library.mechanism(c.CKM_SHA256)
+        library.mechanisms[c.CKM_MD5]
+    assert library.mechanisms[c.CKM_SHA256]
