@@ -117,9 +117,8 @@ class Session:
         if obj is None or use is None:
             obj, use = self._admit(function, row, key_handle)
         login: Login | None = token.login if use.private else None
-        self._active[function] = Active(
-            use.make(parameter), row, obj, login, use.unproven, signature
-        )
+        make = use.make
+        self._active[function] = Active(make(parameter), row, obj, login, use.unproven, signature)
 
     def _admit(self, function: Function, row: Mechanism, key_handle: int) -> tuple[Object, Use]:
         """Let a key into a function for the first time."""

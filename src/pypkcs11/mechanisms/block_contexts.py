@@ -8,7 +8,7 @@ it at the start of its message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.cmac import CMAC
 
 from pypkcs11.mechanisms.registry import Key
 from pypkcs11.standard.values import Buffer
+
+_number: Final = int.from_bytes
 
 #: How many idle contexts of one kind a key keeps.
 _KEEP = 4
@@ -132,9 +134,9 @@ class CbcEncryptors(Idle):
         if context is None:
             return Cipher(self._algorithm, CBC(start)).encryptor()
         decryptor = self._decryptors.take()
-        before = int.from_bytes(decryptor.update(start), "big")
+        before = _number(decryptor.update(start), "big")
         self._decryptors.give(decryptor)
-        last = int.from_bytes(context.update(self._zeros), "big")
+        last = _number(context.update(self._zeros), "big")
         context.update((before ^ last).to_bytes(self.block, "big"))
         return context
 
@@ -146,11 +148,10 @@ class CbcEncryptors(Idle):
             context, last = self._short.pop()
         except IndexError:
             context, last = Cipher(self._algorithm, CBC(self._zeros)).encryptor(), 0
-        mask = last ^ int.from_bytes(start, "big")
-        first = int.from_bytes(data[:block], "big") ^ mask
+        first = _number(data[:block], "big") ^ _number(start, "big") ^ last
         result = context.update(first.to_bytes(block, "big") + data[block:])
         if len(self._short) < _KEEP:
-            self._short.append((context, int.from_bytes(result[-block:], "big")))
+            self._short.append((context, _number(result[-block:], "big")))
         return result
 
 

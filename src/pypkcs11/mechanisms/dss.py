@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -37,7 +37,7 @@ class Given(hashes.HashAlgorithm):
         self.digest_size = length
 
 
-class Scheme(NamedTuple):
+class Scheme:
     """DSA or ECDSA.
 
     :param given: the library's scheme for data that is a digest already, by its length in octets.
@@ -47,9 +47,15 @@ class Scheme(NamedTuple):
     :param short: whether both halves of a signature may lack leading zeros.
     """
 
-    given: tuple[Any, ...]
-    lengths: frozenset[int] = frozenset()
-    short: bool = False
+    __slots__ = ("_lengths", "_longest", "_short", "given")
+
+    def __init__(
+        self, given: tuple[Any, ...], lengths: frozenset[int] = frozenset(), *, short: bool = False
+    ) -> None:
+        self.given = given
+        self._longest = len(given) - 1
+        self._lengths = lengths
+        self._short = short
 
     def bare(self, data: Buffer) -> tuple[Buffer, Any]:
         """Data that is a digest already, and the library's scheme for it.
@@ -57,9 +63,9 @@ class Scheme(NamedTuple):
         :raises CryptokiError: CKR_DATA_LEN_RANGE.
         """
         length = len(data)
-        if self.lengths and length not in self.lengths:
+        if self._lengths and length not in self._lengths:
             raise CryptokiError(CKR_DATA_LEN_RANGE, f"{length} octets are no digest")
-        longest = len(self.given) - 1
+        longest = self._longest
         if length > longest:
             return memoryview(data)[:longest], self.given[longest]
         return data, self.given[length]
@@ -70,7 +76,7 @@ class Scheme(NamedTuple):
         :raises CryptokiError: CKR_SIGNATURE_LEN_RANGE.
         """
         length = len(signature)
-        if length != 2 * width and not (self.short and 0 < length < 2 * width and not length % 2):
+        if length != 2 * width and not (self._short and 0 < length < 2 * width and not length % 2):
             raise CryptokiError(CKR_SIGNATURE_LEN_RANGE, f"the signature has {2 * width} octets")
         octets = bytes(signature)
         half = length // 2
@@ -99,16 +105,18 @@ class BareSignature(Signature):
     :param width: the order's length in octets.
     """
 
-    __slots__ = ("_key", "_scheme", "_width")
+    __slots__ = ("_scheme", "_sign", "_width")
 
     def __init__(self, scheme: Scheme, width: int, key: Key) -> None:
         self._scheme = scheme
         self._width = width
         self.length = 2 * width
-        self._key: Any = key.value
+        self._sign: Callable[..., bytes] = key.value.sign
 
     def sign(self, data: Buffer) -> bytes:
-        return fixed_width(self._key.sign(*self._scheme.bare(data)), self._width)
+        sign = self._sign
+        data, scheme = self._scheme.bare(data)
+        return fixed_width(sign(data, scheme), self._width)
 
 
 class BareVerification(Verification):

@@ -218,8 +218,9 @@ class SqliteTokenStore:
 
     def unchanged(self) -> bool:
         """Whether :meth:`poll` has nothing to say."""
+        read = self._database.counter.read
         try:
-            return self._database.counter.read() == self._mark and monotonic() < self._due
+            return read() == self._mark and monotonic() < self._due
         except OSError:
             return False
 
