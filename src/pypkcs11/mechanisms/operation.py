@@ -148,16 +148,18 @@ class GatheredSignature(Signature):
     __slots__ = ("_parts",)
 
     def __init__(self) -> None:
-        self._parts = bytearray()
+        self._parts: bytearray | None = None
 
     def copy(self) -> Self:
         return with_own_context(self, "_parts")
 
     def update(self, data: Buffer) -> None:
+        if self._parts is None:
+            self._parts = bytearray()
         self._parts += data
 
     def finish(self) -> bytes:
-        return self.sign(self._parts)
+        return self.sign(self._parts or b"")
 
 
 class GatheredVerification(Verification):
@@ -166,16 +168,18 @@ class GatheredVerification(Verification):
     __slots__ = ("_parts",)
 
     def __init__(self) -> None:
-        self._parts = bytearray()
+        self._parts: bytearray | None = None
 
     def copy(self) -> Self:
         return with_own_context(self, "_parts")
 
     def update(self, data: Buffer) -> None:
+        if self._parts is None:
+            self._parts = bytearray()
         self._parts += data
 
     def finish(self, signature: Buffer) -> None:
-        self.verify(self._parts, signature)
+        self.verify(self._parts or b"", signature)
 
 
 class Cipher(_Saveable, ABC):

@@ -74,8 +74,8 @@ def _pkcs1(mechanism: int, function: HashFunction) -> Mechanism:
         type=mechanism,
         key_types=_KEYS,
         sizes=_SIZES,
-        sign=partial(schemes.hashed_pkcs1_sign, function),
-        verify=partial(schemes.hashed_pkcs1_verify, function),
+        sign=schemes.hashed_pkcs1_sign(function),
+        verify=schemes.hashed_pkcs1_verify(function),
     )
 
 

@@ -6,8 +6,8 @@ The paddings that need no parameter are made once; those that do are kept by the
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Self
+from functools import lru_cache, partial
+from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -32,7 +32,7 @@ from pypkcs11.mechanisms.operation import (
     with_own_context,
 )
 from pypkcs11.mechanisms.parameters import RsaOaep, RsaPss
-from pypkcs11.mechanisms.registry import Key
+from pypkcs11.mechanisms.registry import Key, PerKey
 from pypkcs11.standard.constants import (
     CKG_MGF1_SHA1,
     CKG_MGF1_SHA3_224,
@@ -116,6 +116,7 @@ class RsaSignature(GatheredSignature):
         algorithm: NoDigestInfo | Prehashed,
         shortest: int,
         longest: int,
+        parameter: None = None,
     ) -> None:
         self.length = _octets(key)
         self._sign: Callable[..., bytes] = key.value.sign
@@ -123,10 +124,10 @@ class RsaSignature(GatheredSignature):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
-        super().__init__()
+        self._parts = None
 
     def update(self, data: Buffer) -> None:
-        _check_gathered(len(self._parts) + len(data), self._longest)
+        _check_gathered(len(self._parts or b"") + len(data), self._longest)
         super().update(data)
 
     def sign(self, data: Buffer) -> bytes:
@@ -147,6 +148,7 @@ class RsaVerification(GatheredVerification):
         algorithm: NoDigestInfo | Prehashed,
         shortest: int,
         longest: int,
+        parameter: None = None,
     ) -> None:
         self._length = _octets(key)
         self._key: Any = key.value
@@ -154,10 +156,10 @@ class RsaVerification(GatheredVerification):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
-        super().__init__()
+        self._parts = None
 
     def update(self, data: Buffer) -> None:
-        _check_gathered(len(self._parts) + len(data), self._longest)
+        _check_gathered(len(self._parts or b"") + len(data), self._longest)
         super().update(data)
 
     def verify(self, data: Buffer, signature: Buffer) -> None:
@@ -166,11 +168,12 @@ class RsaVerification(GatheredVerification):
             raise _data_length(length)
         if len(signature) != self._length:
             raise _signature_length(self._length)
+        key = self._key
         try:
             if length:
-                self._key.verify(signature, data, self._padding, self._algorithm)
+                key.verify(signature, data, self._padding, self._algorithm)
             # Empty data: the library beneath takes a block without content for a failure.
-            elif self._key.recover_data_from_signature(bytes(signature), self._padding, None):
+            elif key.recover_data_from_signature(bytes(signature), self._padding, None):
                 raise InvalidSignature
         except (InvalidSignature, ValueError):
             raise _wrong_signature() from None
@@ -199,7 +202,9 @@ class RsaHashedSignature(Signature):
 
     __slots__ = ("_context", "_function", "_padding", "_sign")
 
-    def __init__(self, key: Key, padding: AsymmetricPadding, function: HashFunction) -> None:
+    def __init__(
+        self, key: Key, padding: AsymmetricPadding, function: HashFunction, parameter: None = None
+    ) -> None:
         self.length = _octets(key)
         self._sign: Callable[..., bytes] = key.value.sign
         self._padding = padding
@@ -227,7 +232,9 @@ class RsaHashedVerification(Verification):
 
     __slots__ = ("_check", "_context", "_function", "_length", "_padding")
 
-    def __init__(self, key: Key, padding: AsymmetricPadding, function: HashFunction) -> None:
+    def __init__(
+        self, key: Key, padding: AsymmetricPadding, function: HashFunction, parameter: None = None
+    ) -> None:
         self._length = _octets(key)
         self._check: Callable[..., None] = key.value.verify
         self._padding = padding
@@ -324,12 +331,18 @@ def _wrong_signature() -> CryptokiError:
     return CryptokiError(CKR_SIGNATURE_INVALID, "the signature is another's")
 
 
-def pkcs1_sign(key: Key, parameter: None) -> Signature:
-    return RsaSignature(key, PKCS1, _NO_DIGEST_INFO, 0, _octets(key) - _PKCS1_OVERHEAD)
+def _pkcs1(operation: Callable[..., Any]) -> PerKey:
+    """An operation over data that is no digest, or has its DigestInfo."""
+
+    def of(key: Key) -> Callable[[None], Any]:
+        longest = _octets(key) - _PKCS1_OVERHEAD
+        return partial(operation, key, PKCS1, _NO_DIGEST_INFO, 0, longest)
+
+    return PerKey(of)
 
 
-def pkcs1_verify(key: Key, parameter: None) -> Verification:
-    return RsaVerification(key, PKCS1, _NO_DIGEST_INFO, 0, _octets(key) - _PKCS1_OVERHEAD)
+pkcs1_sign: Final = _pkcs1(RsaSignature)
+pkcs1_verify: Final = _pkcs1(RsaVerification)
 
 
 def pkcs1_recover(key: Key, parameter: None) -> Recovery:
@@ -344,12 +357,12 @@ def pkcs1_decrypt(key: Key, parameter: None) -> Cipher:
     return RsaDecryption(key, PKCS1, _PKCS1_OVERHEAD)
 
 
-def hashed_pkcs1_sign(function: HashFunction, key: Key, parameter: None) -> Signature:
-    return RsaHashedSignature(key, PKCS1, function)
+def hashed_pkcs1_sign(function: HashFunction) -> PerKey:
+    return PerKey(lambda key: partial(RsaHashedSignature, key, PKCS1, function))
 
 
-def hashed_pkcs1_verify(function: HashFunction, key: Key, parameter: None) -> Verification:
-    return RsaHashedVerification(key, PKCS1, function)
+def hashed_pkcs1_verify(function: HashFunction) -> PerKey:
+    return PerKey(lambda key: partial(RsaHashedVerification, key, PKCS1, function))
 
 
 @lru_cache(maxsize=64)
