@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from abi.client import NULL, Client, Value, mechanism, struct
+from abi.client import NULL, Client, Value, ffi, mechanism, octets, struct, template
 
 from pypkcs11.standard import constants as c
 
@@ -78,3 +78,35 @@ def ecdh(public: bytes, kdf: int = c.CKD_NULL, shared: bytes = b"") -> Any:
         pPublicData=public,
         ulPublicDataLen=len(public),
     )
+
+
+def encapsulate(
+    p11: Client, session: int, mech: Any, public: int, attributes: dict[int, Value]
+) -> tuple[bytes, int]:
+    """C_EncapsulateKey: the ciphertext and the new key. Nothing is written behind the buffer."""
+    length = ffi.new("CK_ULONG *", 0)
+    array, count = template(attributes)
+    given = (session, mech, public, array, count)
+    p11.do("C_EncapsulateKey", *given, NULL, length, NULL)
+    handle = ffi.new("CK_OBJECT_HANDLE *")
+    size = int(length[0])
+    buffer = ffi.new("CK_BYTE[]", b"\xa5" * (size + 16))
+    p11.do("C_EncapsulateKey", *given, buffer, length, handle)
+    assert length[0] == size
+    assert bytes(ffi.buffer(buffer, size + 17))[size:] == b"\xa5" * 16 + b"\0"
+    return bytes(ffi.buffer(buffer, size)), int(handle[0])
+
+
+def decapsulate(
+    p11: Client,
+    session: int,
+    mech: Any,
+    private: int,
+    ciphertext: bytes,
+    attributes: dict[int, Value],
+) -> int:
+    """C_DecapsulateKey."""
+    handle = ffi.new("CK_OBJECT_HANDLE *")
+    given = (*template(attributes), octets(ciphertext), len(ciphertext), handle)
+    p11.do("C_DecapsulateKey", session, mech, private, *given)
+    return int(handle[0])

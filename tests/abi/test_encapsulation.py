@@ -18,14 +18,13 @@ from abi.client import (
     ffi,
     mechanism,
     number,
-    octets,
     refused,
     struct,
     template,
 )
 from abi.conftest import Token, restart
 from abi.helping import configure
-from abi.key_helpers import generated, oaep
+from abi.key_helpers import decapsulate, encapsulate, generated, oaep
 from abi.samples import PAIRS
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x448, x25519
@@ -55,36 +54,6 @@ def ecdh(kdf: int = c.CKD_NULL, shared: bytes = b"", public: bytes = b"") -> Any
         pPublicData=public or NULL,
         ulPublicDataLen=len(public),
     )
-
-
-def encapsulate(
-    p11: Client, session: int, mech: Any, public: int, attributes: dict[int, Value]
-) -> tuple[bytes, int]:
-    length = ffi.new("CK_ULONG *", 0)
-    array, count = template(attributes)
-    given = (session, mech, public, array, count)
-    p11.do("C_EncapsulateKey", *given, NULL, length, NULL)
-    handle = ffi.new("CK_OBJECT_HANDLE *")
-    size = int(length[0])
-    buffer = ffi.new("CK_BYTE[]", b"\xa5" * (size + 16))
-    p11.do("C_EncapsulateKey", *given, buffer, length, handle)
-    assert length[0] == size
-    assert bytes(ffi.buffer(buffer, size + 17))[size:] == b"\xa5" * 16 + b"\0"
-    return bytes(ffi.buffer(buffer, size)), int(handle[0])
-
-
-def decapsulate(
-    p11: Client,
-    session: int,
-    mech: Any,
-    private: int,
-    ciphertext: bytes,
-    attributes: dict[int, Value],
-) -> int:
-    handle = ffi.new("CK_OBJECT_HANDLE *")
-    given = (*template(attributes), octets(ciphertext), len(ciphertext), handle)
-    p11.do("C_DecapsulateKey", session, mech, private, *given)
-    return int(handle[0])
 
 
 def value(p11: Client, session: int, key: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from abi.client import CallError, Client, Value, encode, mechanism, number, refused
-from abi.key_helpers import generated, named, rsa_pair, secret
+from abi.key_helpers import decapsulate, encapsulate, generated, named, rsa_pair, secret
 from abi.samples import PAIRS
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -94,7 +94,6 @@ def test_what_digests_inherit(p11: Client, session: int) -> None:
 
 # -- public keys ------------------------------------------------------------------------------
 
-KINDS = [c.CKK_RSA, c.CKK_EC, c.CKK_EC_EDWARDS, c.CKK_EC_MONTGOMERY]
 PUBLISH = mechanism(c.CKM_PUB_KEY_FROM_PRIV_KEY)
 
 
@@ -108,7 +107,8 @@ def values(p11: Client, session: int, key: int, *kinds: int) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("key_type", KINDS)
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman")
+@pytest.mark.parametrize("key_type", PAIRS)
 def test_public_keys(p11: Client, session: int, key_type: int) -> None:
     kind, template = PAIRS[key_type]
     private_template = named({"ID": b"id", "SUBJECT": b"0\0", "LABEL": "private", "DERIVE": False})
@@ -121,6 +121,11 @@ def test_public_keys(p11: Client, session: int, key_type: int) -> None:
         c.CKA_PUBLIC_EXPONENT,
         c.CKA_EC_PARAMS,
         c.CKA_EC_POINT,
+        c.CKA_PARAMETER_SET,
+        c.CKA_PRIME,
+        c.CKA_SUBPRIME,
+        c.CKA_BASE,
+        c.CKA_VALUE,
         c.CKA_KEY_TYPE,
         c.CKA_CLASS,
         c.CKA_KEY_GEN_MECHANISM,
@@ -157,6 +162,46 @@ def test_a_public_key_verifies(p11: Client, session: int) -> None:
     signature = p11.sign(session, mech, private, b"text")
     p11.verify(session, mech, public, signature, b"text")
     assert p11.find(session, {c.CKA_LABEL: "made"}) == [public]
+
+
+@pytest.mark.parametrize(
+    ("key_type", "kind", "more"),
+    [
+        (c.CKK_DSA, c.CKM_DSA_SHA256, {}),
+        (c.CKK_ML_DSA, c.CKM_ML_DSA, {c.CKA_PARAMETER_SET: c.CKP_ML_DSA_44}),
+        (c.CKK_ML_DSA, c.CKM_ML_DSA, {c.CKA_PARAMETER_SET: c.CKP_ML_DSA_87}),
+    ],
+)
+def test_other_public_keys_verify(
+    p11: Client, session: int, key_type: int, kind: int, more: dict[int, Value]
+) -> None:
+    """Of a private key that has come in alone, too."""
+    made, template = PAIRS[key_type]
+    readable = named(READABLE)
+    _, private = p11.generate_pair(session, mechanism(made), template | more, readable)
+    domain = (c.CKA_PRIME, c.CKA_SUBPRIME, c.CKA_BASE, c.CKA_VALUE)
+    parts = domain if key_type == c.CKK_DSA else (c.CKA_SEED,)
+    given = {part: p11.get(session, private, part) for part in parts}
+    alone = p11.create(
+        session,
+        {c.CKA_CLASS: c.CKO_PRIVATE_KEY, c.CKA_KEY_TYPE: key_type, c.CKA_SIGN: True} | given | more,
+    )
+    public = p11.derive(session, PUBLISH, alone, {})
+    signature = p11.sign(session, mechanism(kind), private, b"text")
+    p11.verify(session, mechanism(kind), public, signature, b"text")
+    with refused(c.CKR_SIGNATURE_INVALID):
+        p11.verify(session, mechanism(kind), public, signature, b"Text")
+
+
+@pytest.mark.parametrize("parameter_set", [c.CKP_ML_KEM_768, c.CKP_ML_KEM_1024])
+def test_a_public_key_encapsulates(p11: Client, session: int, parameter_set: int) -> None:
+    template = {c.CKA_PARAMETER_SET: parameter_set}
+    _, private = p11.generate_pair(session, mechanism(c.CKM_ML_KEM_KEY_PAIR_GEN), template, {})
+    public = p11.derive(session, PUBLISH, private, {})
+    kem, wanted = mechanism(c.CKM_ML_KEM), named(READABLE)
+    ciphertext, key = encapsulate(p11, session, kem, public, wanted)
+    same = decapsulate(p11, session, kem, private, ciphertext, wanted)
+    assert p11.get(session, same, c.CKA_VALUE) == p11.get(session, key, c.CKA_VALUE)
 
 
 def test_every_private_key_has_a_public_one(p11: Client, session: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pypkcs11.mechanisms import der, ffc, pkcs8
 from pypkcs11.mechanisms.ffc import Domain
-from pypkcs11.mechanisms.reading import big_endian, big_integer, check_public_key_info
+from pypkcs11.mechanisms.reading import big_endian, big_integer, check_public_key_info, octets
 from pypkcs11.mechanisms.registry import Computed, Key, KeyType
 from pypkcs11.standard.constants import (
     CKA_BASE,
@@ -62,6 +62,7 @@ class Keys(ABC):
                 },
                 export={CKO_PRIVATE_KEY: self._export_private},
                 restore={CKO_PRIVATE_KEY: self._restore_private},
+                public=self._public_of,
             ),
         )
 
@@ -105,14 +106,10 @@ class Keys(ABC):
         """
         domain = self._proved(public)
         pair = self.new(domain, public, private)
-        made = self._attributes(domain)
-        info = {CKA_PUBLIC_KEY_INFO: self._info(domain, pair.public)}
         return (
-            {**made, CKA_VALUE: big_endian(pair.public), **info},
+            self._of_values(domain, pair.public, pair.public),
             {
-                **made,
-                CKA_VALUE: big_endian(pair.private),
-                **info,
+                **self._of_values(domain, pair.private, pair.public),
                 **self.extra(private, pair.private),
             },
         )
@@ -176,13 +173,23 @@ class Keys(ABC):
         computed = self._checked(attributes, domain, value, public)
         return {**computed, **self.extra(attributes, value)}
 
+    def _public_of(self, key: Key) -> Computed:
+        """The attributes of a private key's public key."""
+        domain: Domain = key.cache
+        public = self.public_value(domain, key.value.private_numbers().x)
+        return self._of_values(domain, public, public)
+
     def _checked(self, given: Attributes, domain: Domain, value: int, public: int) -> Computed:
-        info = self._info(domain, public)
-        check_public_key_info(given, info)
+        computed = self._of_values(domain, value, public)
+        check_public_key_info(given, octets(computed, CKA_PUBLIC_KEY_INFO))
+        return computed
+
+    def _of_values(self, domain: Domain, value: int, public: int) -> Computed:
+        """What a key has: its own value, and the public one in its key info."""
         return {
             **self._attributes(domain),
             CKA_VALUE: big_endian(value),
-            CKA_PUBLIC_KEY_INFO: info,
+            CKA_PUBLIC_KEY_INFO: self._info(domain, public),
         }
 
     def _attributes(self, domain: Domain) -> Computed:

@@ -94,6 +94,7 @@ class SeedKeys:
         self._seed = seed
         self._sets = {each.number: each for each in sets}
         self._by_identifier = {each.identifier: each for each in sets}
+        self._by_bits = {each.bits: each for each in sets}
         self._foreign = frozenset(map(der.object_identifier, foreign))
         #: Smallest and largest public key, in octets.
         self.sizes = (min(each.public for each in sets), max(each.public for each in sets))
@@ -110,6 +111,7 @@ class SeedKeys:
                 },
                 export={CKO_PRIVATE_KEY: self._export},
                 restore={CKO_PRIVATE_KEY: self._restore},
+                public=self._public_of,
             ),
         )
 
@@ -150,6 +152,10 @@ class SeedKeys:
     def _load_private(self, attributes: Attributes) -> Key:
         chosen = self._set(attributes)
         return Key(self._type, chosen.bits, self._private_key(chosen, attributes))
+
+    def _public_of(self, key: Key) -> Computed:
+        """The attributes of a private key's public key."""
+        return _public_attributes(self._by_bits[key.bits], key.value.public_key())
 
     def _complete_public(self, attributes: Attributes) -> Computed:
         """The key info.
