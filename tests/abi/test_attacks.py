@@ -599,6 +599,26 @@ def password_key(p11: Client, session: int, **more: Value) -> int:
     return p11.generate(session, mechanism(c.CKM_PKCS5_PBKD2, parameter), named(usage))
 
 
+def test_another_wrapping_key_out_of_a_password(p11: Client, session: int, strict: bool) -> None:
+    """The same by the password of a PKCS #12 file."""
+    parameter = struct(
+        "CK_PBE_PARAMS",
+        pInitVector=bytes(8),
+        pPassword=b"password",
+        ulPasswordLen=8,
+        pSalt=b"salt",
+        ulSaltLen=4,
+        ulIteration=1,
+    )
+    mech = mechanism(c.CKM_PBE_SHA1_DES3_EDE_CBC, parameter)
+    secretive = named({"SENSITIVE": True, "EXTRACTABLE": False, **NOTHING, **WRAPS})
+    if strict:
+        with refused(c.CKR_TEMPLATE_INCONSISTENT):
+            p11.generate(session, mech, secretive)
+    else:
+        p11.generate(session, mech, secretive)
+
+
 def test_a_wrapping_key_out_of_a_password(p11: Client, session: int, strict: bool) -> None:
     """Whoever knows the password has what it wraps, though the key was generated in the token."""
     secretive: dict[str, Value] = {"SENSITIVE": True, "EXTRACTABLE": False}

@@ -26,6 +26,8 @@ from pypkcs11.mechanisms.parameters import (
     GiveBack,
     OldTlsKeys,
     OldTlsMaster,
+    Pba,
+    Pbe,
     Pbkdf2,
     PrfData,
     Sp800FeedbackKdf,
@@ -177,6 +179,28 @@ def _read_pbkdf2(pointer: CData, length: int) -> Pbkdf2:
     )
 
 
+# -- PKCS #12 ----------------------------------------------------------------------------------
+
+#: Octets of the IV that pInitVector points to: a block of DES.
+_IV: Final = 8
+
+_pba: Final = structure(
+    Pba,
+    "CK_PBE_PARAMS",
+    octets("pSalt", "ulSaltLen"),
+    number("ulIteration"),
+    octets("pPassword", "ulPasswordLen"),
+)
+_pbe: Final = view("CK_PBE_PARAMS")
+
+
+def _read_pbe(pointer: CData, length: int) -> Pbe:
+    out = _pbe(pointer, length).pInitVector
+    if not out:
+        raise invalid("there is no place for the IV")
+    return Pbe(_pba(pointer, length), lambda _, iv: ffi.memmove(out, iv, _IV))
+
+
 # -- TLS ---------------------------------------------------------------------------------------
 
 
@@ -265,6 +289,8 @@ READERS: Final[dict[type, Reader]] = {
         octets("pIV", "ulIVLen"),
     ),
     Pbkdf2: _read_pbkdf2,
+    Pba: _pba,
+    Pbe: _read_pbe,
     Version: structure(Version, "CK_VERSION", number("major"), number("minor")),
     TlsMaster: structure(
         TlsMaster,

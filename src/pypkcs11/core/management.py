@@ -139,7 +139,12 @@ def generate_key(session: Session, row: Mechanism, parameter: Any, template: Tem
     _check_strength(row, attributes)
     attributes.update(row.generate(parameter, attributes))
     finish(attributes, Origin.GENERATE, row.type)
-    return enter(session, [attributes])[0]
+    if row.returned is None:
+        return enter(session, [attributes])[0]
+    returned = row.returned(parameter)
+    obj = enter(session, [attributes])[0]
+    parameter.give_back((obj.handle,), returned)
+    return obj
 
 
 def generate_key_pair(

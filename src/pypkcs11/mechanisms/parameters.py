@@ -274,6 +274,24 @@ class Pbkdf2(NamedTuple):
         return f"<Pbkdf2 prf={self.prf} iterations={self.iterations}>"
 
 
+class Pba(NamedTuple):
+    """CK_PBE_PARAMS: salt, iterations, and the password in the octets that the mechanism takes."""
+
+    salt: bytes
+    iterations: int
+    password: bytes
+
+    def __repr__(self) -> str:
+        return f"<Pba iterations={self.iterations}>"
+
+
+class Pbe(NamedTuple):
+    """CK_PBE_PARAMS: the same, and ``give_back``, which takes an IV of 8 octets."""
+
+    secret: Pba
+    give_back: GiveBack
+
+
 class Version(NamedTuple):
     """CK_VERSION: that of TLS, which a pre-master secret begins with."""
 

@@ -248,6 +248,8 @@ class Mechanism(NamedTuple):
     :param defaults: those that it has where the template is silent.
     :param generate: from a parameter and the template's attributes to the new key's, or
         to those of new domain parameters (whose class ``given`` says).
+    :param returned: of a mechanism that generates, what it gives back beside the key (an IV), from
+        a parameter that has a ``give_back`` for it.
     :param strong: the smallest key, in ``unit``, that is generated unless the configuration permits
         weak ones; 0 if all are strong.
     :param generate_pair: the same for a key pair: (parameter, public, private) templates'
@@ -285,6 +287,7 @@ class Mechanism(NamedTuple):
     encrypt: Callable[[Key, Any], Cipher] | None = None
     decrypt: Callable[[Key, Any], Cipher] | None = None
     generate: Callable[[Any, Attributes], Computed] | None = None
+    returned: Callable[[Any], Any] | None = None
     strong: int = 0
     generate_pair: Callable[[Any, Attributes, Attributes], tuple[Computed, Computed]] | None = None
     wrap: Callable[[Key, Any, bytes], bytes] | None = None

@@ -51,6 +51,7 @@ FAMILIES = (
     "hkdf",
     "sp800_108",
     "pbkdf2",
+    "pkcs12",
     "tls",
     "old_ciphers",
     # These go by what the families before them have.
