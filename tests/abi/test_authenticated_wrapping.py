@@ -9,13 +9,13 @@ import os
 from typing import Any
 
 import pytest
-from abi.client import NULL, Client, Value, ffi, mechanism, octets, refused, template
+from abi.client import NULL, Client, Value, ffi, mechanism, octets, refused, struct, template
 from abi.conftest import Token, restart
 from abi.helping import configure
 from abi.key_helpers import aes_template, generated, named, rsa_pair, secret
 from abi.message_helpers import begin, gcm_message, nonce_of, tag_of, whole
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from pypkcs11.standard import constants as c
@@ -171,6 +171,149 @@ def test_what_is_refused(p11: Client, session: int, kek: int) -> None:
     parameter.pTag = NULL
     with refused(c.CKR_MECHANISM_PARAM_INVALID):
         unwrap(p11, session, parameter, kek, sealed, aes_template())
+
+
+# -- C_WrapKey with a nonce that the token makes -----------------------------------------------
+
+
+def gcm_wrap(nonce: bytes = bytes(12), generator: int = c.CKG_GENERATE, **more: Any) -> Any:
+    """CK_GCM_WRAP_PARAMS."""
+    fields = {
+        "pIv": nonce,
+        "ulIvLen": len(nonce),
+        "ulIvFixedBits": 0,
+        "ivGenerator": generator,
+        "pAAD": AAD,
+        "ulAADLen": len(AAD),
+        "ulTagBits": 128,
+    }
+    return struct("CK_GCM_WRAP_PARAMS", **fields | more)
+
+
+def ccm_wrap(nonce: bytes = bytes(12), generator: int = c.CKG_GENERATE, **more: Any) -> Any:
+    """CK_CCM_WRAP_PARAMS, with a length of the data that shall be ignored."""
+    fields = {
+        "ulDataLen": 7777,
+        "pNonce": nonce,
+        "ulNonceLen": len(nonce),
+        "ulNonceFixedBits": 0,
+        "nonceGenerator": generator,
+        "pAAD": AAD,
+        "ulAADLen": len(AAD),
+        "ulMACLen": 16,
+    }
+    return struct("CK_CCM_WRAP_PARAMS", **fields | more)
+
+
+def iv_of(parameter: Any) -> bytes:
+    return bytes(ffi.buffer(parameter.pIv, parameter.ulIvLen))
+
+
+def ccm_nonce_of(parameter: Any) -> bytes:
+    return bytes(ffi.buffer(parameter.pNonce, parameter.ulNonceLen))
+
+
+WRAPS = [
+    (c.CKM_AES_GCM, gcm_wrap, iv_of, AESGCM(KEK)),
+    (c.CKM_AES_CCM, ccm_wrap, ccm_nonce_of, AESCCM(KEK)),
+]
+
+
+@pytest.mark.parametrize(("kind", "make", "made", "by"), WRAPS, ids=["GCM", "CCM"])
+def test_the_token_makes_the_nonce(
+    p11: Client, session: int, kek: int, kind: int, make: Any, made: Any, by: Any
+) -> None:
+    value = os.urandom(32)
+    key = secret(p11, session, value)
+    seen = set()
+    for _ in range(3):
+        parameter = make()
+        wrapped = p11.wrap(session, mechanism(kind, parameter), kek, key)
+        assert len(wrapped) == 48
+        assert by.decrypt(made(parameter), wrapped, AAD) == value
+        seen.add(made(parameter))
+        again = p11.unwrap(
+            session,
+            mechanism(kind, make(made(parameter), 99)),  # the generator is not looked at
+            kek,
+            wrapped,
+            aes_template(SENSITIVE=False),
+        )
+        assert p11.get(session, again, c.CKA_VALUE) == value
+    assert len(seen - {bytes(12)}) == 3
+
+    sealed = by.encrypt(NONCE, value, AAD)
+    again = p11.unwrap(
+        session, mechanism(kind, make(NONCE)), kek, sealed, aes_template(SENSITIVE=False)
+    )
+    assert p11.get(session, again, c.CKA_VALUE) == value
+    parameter = make(NONCE, c.CKG_NO_GENERATE)
+    assert p11.wrap(session, mechanism(kind, parameter), kek, key) == sealed
+    assert made(parameter) == NONCE
+
+
+@pytest.mark.parametrize(("kind", "make", "made", "by"), WRAPS, ids=["GCM", "CCM"])
+def test_a_private_key_and_a_fixed_field(
+    p11: Client, session: int, kek: int, kind: int, make: Any, made: Any, by: Any
+) -> None:
+    _, private = rsa_pair(p11, session, {}, {c.CKA_EXTRACTABLE: True})
+    fixed = {"ulIvFixedBits": 32} if kind == c.CKM_AES_GCM else {"ulNonceFixedBits": 32}
+    parameter = make(b"\xaa\xbb\xcc\xdd" + bytes(8), c.CKG_GENERATE_COUNTER, **fixed)
+    mech = mechanism(kind, parameter)
+    length = ffi.new("CK_ULONG *")
+    for _ in range(3):  # which asks for the length first
+        assert p11.C_WrapKey(session, mech, kek, private, NULL, length) == c.CKR_OK
+    out = ffi.new("CK_BYTE[]", b"\xa5" * int(length[0]))
+    length[0] -= 1
+    assert p11.C_WrapKey(session, mech, kek, private, out, length) == c.CKR_BUFFER_TOO_SMALL
+    assert bytes(out) == b"\xa5" * int(length[0]) + b"\0"
+    for count in range(3):
+        wrapped = p11.wrap(session, mech, kek, private, int(length[0]))
+        assert made(parameter) == b"\xaa\xbb\xcc\xdd" + count.to_bytes(8, "big")
+        assert load_der_private_key(by.decrypt(made(parameter), wrapped, AAD), None)
+    kind_of_key = named({"CLASS": c.CKO_PRIVATE_KEY, "KEY_TYPE": c.CKK_RSA})
+    again = p11.unwrap(session, mech, kek, wrapped, kind_of_key)
+    assert p11.get(session, again, c.CKA_MODULUS) == p11.get(session, private, c.CKA_MODULUS)
+
+
+@pytest.mark.parametrize(("kind", "make", "made", "by"), WRAPS, ids=["GCM", "CCM"])
+def test_what_c_wrap_key_refuses(
+    p11: Client, session: int, kek: int, kind: int, make: Any, made: Any, by: Any
+) -> None:
+    key = secret(p11, session, bytes(32))
+    pointer, fixed, tag = (
+        ("pIv", "ulIvFixedBits", {"ulTagBits": 7})
+        if kind == c.CKM_AES_GCM
+        else ("pNonce", "ulNonceFixedBits", {"ulMACLen": 5})
+    )
+    for wrong in (
+        make(**{pointer: NULL}),
+        make(b""),
+        make(generator=9),
+        make(**{fixed: 97}),
+        make(**tag),
+        make(pAAD=NULL),
+        make(ulAADLen=1 << 40),
+    ):
+        with refused(c.CKR_MECHANISM_PARAM_INVALID):
+            p11.wrap(session, mechanism(kind, wrong), kek, key, 4096)
+    hidden = secret(p11, session, bytes(32), EXTRACTABLE=False)
+    with refused(c.CKR_KEY_UNEXTRACTABLE):
+        p11.wrap(session, mechanism(kind, make()), kek, hidden)
+    parameter = make()
+    wrapped = p11.wrap(session, mechanism(kind, parameter), kek, key)
+    before = p11.find(session, {})
+    for nonce, aad, octets_given, rv in (
+        (NONCE, AAD, wrapped, c.CKR_WRAPPED_KEY_INVALID),
+        (made(parameter), b"another", wrapped, c.CKR_WRAPPED_KEY_INVALID),
+        (made(parameter), AAD, wrapped[:-1], c.CKR_WRAPPED_KEY_INVALID),
+        (made(parameter), AAD, wrapped[1:], c.CKR_WRAPPED_KEY_INVALID),
+        (made(parameter), AAD, wrapped[:15], c.CKR_WRAPPED_KEY_LEN_RANGE),
+    ):
+        mech = mechanism(kind, make(nonce, pAAD=aad, ulAADLen=len(aad)))
+        with refused(rv):
+            p11.unwrap(session, mech, kek, octets_given, aes_template())
+    assert p11.find(session, {}) == before
 
 
 def test_templates_of_the_wrapping_key(p11: Client, session: int) -> None:

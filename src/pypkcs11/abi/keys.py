@@ -60,10 +60,24 @@ def C_WrapKey(
     wrapped: CData,
     wrapped_length: CData,
 ) -> int:
-    """Wrap a key. Whoever asks for the length gets it by having the key wrapped."""
+    """Wrap a key. Whoever asks for the length gets it by having the key wrapped.
+
+    But for a mechanism that makes the nonce itself: none is made for nothing.
+    """
     session = host.sessions[session_handle]
     require(mechanism, wrapped_length)
     row = host.mechanisms[mechanism.mechanism]
+    given = message_parameters.of_wrapping(mechanism, row)
+    if given is not None:
+        work = wrapping.AuthenticatedWrapping(
+            session, row, given.message, given.aad, wrapping_key, key
+        )
+        answer = no_room(wrapped, wrapped_length, work.length + given.tag_length)
+        if answer is None:
+            sealed = work.run()
+            given.give_nonce(sealed.nonce)
+            return deliver(sealed.text + sealed.tag, wrapped, wrapped_length)
+        return answer
     parameter = parameters.read(mechanism, row)
     data = wrapping.wrap_key(session, row, parameter, wrapping_key, key)
     return deliver(data, wrapped, wrapped_length)
@@ -145,14 +159,16 @@ def C_UnwrapKey(
     session = host.sessions[session_handle]
     require(mechanism, wrapped, handle)
     row = host.mechanisms[mechanism.mechanism]
-    obj = wrapping.unwrap_key(
-        session,
-        row,
-        parameters.read(mechanism, row),
-        unwrapping_key,
-        copied(wrapped, wrapped_length),
-        templates.read(template, count),
-    )
+    given = message_parameters.of_wrapping(mechanism, row)
+    parameter = parameters.read(mechanism, row) if given is None else given.message
+    data, attributes = copied(wrapped, wrapped_length), templates.read(template, count)
+    if given is None:
+        obj = wrapping.unwrap_key(session, row, parameter, unwrapping_key, data, attributes)
+    else:
+        text, tag = given.split(data)
+        obj = wrapping.unwrap_key_authenticated(
+            session, row, parameter, tag, given.aad, unwrapping_key, text, attributes
+        )
     handle[0] = obj.handle
     return CKR_OK
 

@@ -68,14 +68,23 @@ _FORMS: Final[dict[ParameterClass, _Form]] = {
 }
 
 
+#: What C_WrapKey takes of the same mechanisms, and its size: there the tag stands behind the
+#: wrapped key, and the associated data in the structure (section 6.15, "Authenticated Wrap /
+#: Unwrap"). The length of the key, which CCM's announces, is not looked at.
+_WRAPS: Final[dict[ParameterClass | None, tuple[_Form, int]]] = {
+    kind: (_FORMS[kind]._replace(structure=view(name)), ffi.sizeof(name))
+    for kind, name in ((GcmMessage, "CK_GCM_WRAP_PARAMS"), (CcmMessage, "CK_CCM_WRAP_PARAMS"))
+}
+_aad: Final = octets("pAAD", "ulAADLen")
+
+
 class MessageParameter:
     """A caller's structure. ``message`` is what it says."""
 
     __slots__ = ("_c", "_form", "message")
 
-    def __init__(self, kind: ParameterClass, pointer: CData, length: int) -> None:
+    def __init__(self, kind: ParameterClass, form: _Form, pointer: CData, length: int) -> None:
         """:raises CryptokiError: CKR_MECHANISM_PARAM_INVALID."""
-        form = _FORMS[kind]
         if not pointer:
             raise invalid("the message's parameter is missing")
         c = form.structure(pointer, length)
@@ -115,7 +124,8 @@ def of_message(row: Mechanism, pointer: CData, length: int) -> MessageParameter:
 
     :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
     """
-    return MessageParameter(row.message_parameter, pointer, length)  # type: ignore[arg-type]
+    kind: Any = row.message_parameter
+    return MessageParameter(kind, _FORMS[kind], pointer, length)
 
 
 def of_mechanism(mechanism: CData, row: Mechanism) -> MessageParameter:
@@ -126,6 +136,38 @@ def of_mechanism(mechanism: CData, row: Mechanism) -> MessageParameter:
     if row.message_parameter is None:
         raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism takes no messages")
     return of_message(row, mechanism.pParameter, mechanism.ulParameterLen)
+
+
+class WrapParameter(MessageParameter):
+    """What C_WrapKey and C_UnwrapKey are given in its place, with the associated data ``aad``."""
+
+    __slots__ = ("aad", "tag_length")
+
+    def __init__(self, kind: ParameterClass, form: _Form, pointer: CData, length: int) -> None:
+        """:raises CryptokiError: CKR_MECHANISM_PARAM_INVALID."""
+        super().__init__(kind, form, pointer, length)
+        self.aad: bytes = _aad(self._c)
+        self.tag_length = self.message.tag_bits // 8
+
+    def split(self, wrapped: bytes) -> tuple[bytes, bytes]:
+        """The wrapped key itself, and the tag behind it."""
+        end = max(len(wrapped) - self.tag_length, 0)
+        return wrapped[:end], wrapped[end:]
+
+
+def of_wrapping(mechanism: CData, row: Mechanism) -> WrapParameter | None:
+    """The parameter of a mechanism that wraps a key and makes the nonce.
+
+    :return: None for any other. CK_GCM_PARAMS, which earlier versions of the standard have in the
+        place of CK_GCM_WRAP_PARAMS, has another size; so it is with CCM.
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+    """
+    kind: Any = row.message_parameter
+    length = mechanism.ulParameterLen
+    form, size = _WRAPS.get(kind, (None, 0))
+    if form is None or length != size:
+        return None
+    return WrapParameter(kind, form, mechanism.pParameter, length)
 
 
 def check_beginning(mechanism: CData, row: Mechanism) -> None:
