@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from abi import groups
 from abi.client import (
     NULL,
     Client,
@@ -27,7 +28,7 @@ from abi.helping import configure
 from abi.key_helpers import decapsulate, encapsulate, generated, oaep
 from abi.samples import PAIRS
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import dh, ec, mlkem, padding, rsa, x448, x25519
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -36,6 +37,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pypkcs11.standard import constants as c
+
+pytestmark = pytest.mark.filterwarnings("ignore:Diffie-Hellman")
 
 AES: dict[int, Value] = {c.CKA_CLASS: c.CKO_SECRET_KEY, c.CKA_KEY_TYPE: c.CKK_AES}
 READABLE: dict[int, Value] = {c.CKA_SENSITIVE: False, c.CKA_EXTRACTABLE: True}
@@ -70,6 +73,18 @@ def kem_pair(
     on_public = {c.CKA_PARAMETER_SET: parameter_set} | (public or {})
     kind = mechanism(c.CKM_ML_KEM_KEY_PAIR_GEN)
     return p11.generate_pair(session, kind, on_public, private or {})
+
+
+def x942(kdf: int = c.CKD_NULL, other: bytes = b"", public: bytes = b"") -> Any:
+    """CK_X9_42_DH1_DERIVE_PARAMS."""
+    return struct(
+        "CK_X9_42_DH1_DERIVE_PARAMS",
+        kdf=kdf,
+        pOtherInfo=other or NULL,
+        ulOtherInfoLen=len(other),
+        pPublicData=public or NULL,
+        ulPublicDataLen=len(public),
+    )
 
 
 # -- every mechanism ---------------------------------------------------------------------------
@@ -110,6 +125,19 @@ def by_x25519(public: x25519.X25519PublicKey, length: int) -> tuple[bytes, bytes
 def by_x448(public: x448.X448PublicKey, length: int) -> tuple[bytes, bytes]:
     own = x448.X448PrivateKey.generate()
     return own.exchange(public)[-length:], own.public_key().public_bytes_raw()
+
+
+def by_dh(public: dh.DHPublicKey, length: int) -> tuple[bytes, bytes]:
+    own = public.parameters().generate_private_key()
+    y = own.public_key().public_numbers().y
+    return own.exchange(public)[-length:], y.to_bytes((y.bit_length() + 7) // 8, "big")
+
+
+def by_x942_and_kdf(public: dh.DHPublicKey, length: int) -> tuple[bytes, bytes]:
+    own = public.parameters().generate_private_key()
+    kdf = X963KDF(hashes.SHA256(), length, b"shared")
+    y = own.public_key().public_numbers().y
+    return kdf.derive(own.exchange(public)), y.to_bytes(256, "big")
 
 
 def by_pkcs1(public: rsa.RSAPublicKey, length: int) -> tuple[bytes, bytes]:
@@ -174,6 +202,24 @@ SCHEMES = {
         56,
         by_x448,
     ),
+    "DH": Scheme(
+        lambda: mechanism(c.CKM_DH_PKCS_DERIVE),
+        *PAIRS[c.CKK_DH],
+        256,
+        by_dh,
+    ),
+    "X9.42": Scheme(
+        lambda: mechanism(c.CKM_X9_42_DH_DERIVE, x942()),
+        *PAIRS[c.CKK_X9_42_DH],
+        256,
+        by_dh,
+    ),
+    "X9.42-KDF": Scheme(
+        lambda: mechanism(c.CKM_X9_42_DH_DERIVE, x942(c.CKD_SHA256_KDF, b"shared")),
+        *PAIRS[c.CKK_X9_42_DH],
+        256,
+        by_x942_and_kdf,
+    ),
     "RSA-PKCS": Scheme(lambda: mechanism(c.CKM_RSA_PKCS), *RSA, 256, by_pkcs1),
     "RSA-OAEP": Scheme(
         lambda: mechanism(c.CKM_RSA_PKCS_OAEP, oaep()),
@@ -192,6 +238,9 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 def pair(p11: Client, session: int, scheme: Scheme) -> tuple[int, int]:
     return p11.generate_pair(session, mechanism(scheme.generate), scheme.public, READABLE)
 
+
+#: How pairs are made whose ciphertexts are Big integers.
+INTEGERS = (c.CKM_DH_PKCS_KEY_PAIR_GEN, c.CKM_X9_42_DH_KEY_PAIR_GEN)
 
 WANTED: dict[int, Value] = {**AES, **READABLE, c.CKA_VALUE_LEN: 32}
 
@@ -273,7 +322,9 @@ def test_ciphertexts_of_other_lengths(p11: Client, session: int, scheme: Scheme)
     mech = scheme.mechanism()
     ciphertext, _ = encapsulate(p11, session, mech, public, WANTED)
     before = p11.find(session, {})
-    for wrong in (ciphertext[:-1], ciphertext + b"\0", b""):
+    # A Big integer may lack leading zeros.
+    shorter = ciphertext[:-1] if scheme.generate not in INTEGERS else b""
+    for wrong in (shorter, ciphertext + b"\0", b""):
         with refused(c.CKR_WRAPPED_KEY_LEN_RANGE):
             decapsulate(p11, session, mech, private, wrong, WANTED)
     assert p11.find(session, {}) == before
@@ -434,6 +485,68 @@ def test_parameters_of_ecdh(p11: Client, session: int) -> None:
     _, private = pair(p11, session, SCHEMES["X25519"])
     with refused(c.CKR_WRAPPED_KEY_INVALID):
         decapsulate(p11, session, good, private, bytes(32), WANTED)  # of small order
+
+
+@pytest.mark.parametrize("name", ["DH", "X9.42"])
+def test_public_values_of_diffie_hellman(p11: Client, session: int, name: str) -> None:
+    scheme = SCHEMES[name]
+    public, private = pair(p11, session, scheme)
+    prime = int.from_bytes(scheme.public[c.CKA_PRIME], "big")
+    base = int.from_bytes(scheme.public[c.CKA_BASE], "big")
+    mech = scheme.mechanism()
+    for hostile in (0, 1, prime - 1, prime, prime + 1):
+        if hostile.bit_length() <= 2048:
+            for length in (256, max(1, (hostile.bit_length() + 7) // 8)):
+                with refused(c.CKR_WRAPPED_KEY_INVALID):
+                    some = hostile.to_bytes(length, "big")
+                    decapsulate(p11, session, mech, private, some, WANTED)
+    # One that is shorter than the prime, as a Big integer and filled up.
+    theirs = pow(base, 200, prime)
+    ours = int.from_bytes(p11.get(session, public, c.CKA_VALUE), "big")
+    secret = pow(ours, 200, prime).to_bytes(256, "big")
+    for length in ((theirs.bit_length() + 7) // 8, 256):
+        key = decapsulate(p11, session, mech, private, theirs.to_bytes(length, "big"), WANTED)
+        assert value(p11, session, key) == secret[-32:]
+
+
+def test_another_subgroup(p11: Client, session: int) -> None:
+    """What would tell something of the private key (NIST SP 800-56A, section 5.6.2.3.1)."""
+    group = groups.DSA
+    prime, order = (int.from_bytes(group[a], "big") for a in (c.CKA_PRIME, c.CKA_SUBPRIME))
+    kind = mechanism(c.CKM_X9_42_DH_KEY_PAIR_GEN)
+    _, private = p11.generate_pair(session, kind, group, READABLE)
+    outside = next(y for y in range(2, 100) if pow(y, order, prime) != 1)
+    for wrong in (outside, prime - 2):
+        with refused(c.CKR_WRAPPED_KEY_INVALID):
+            mech = mechanism(c.CKM_X9_42_DH_DERIVE, x942())
+            decapsulate(p11, session, mech, private, wrong.to_bytes(256, "big"), WANTED)
+
+
+def test_parameters_of_diffie_hellman(p11: Client, session: int) -> None:
+    for name, kind, wrong in (
+        ("DH", c.CKM_DH_PKCS_DERIVE, (b"\2", bytes(256))),
+        (
+            "X9.42",
+            c.CKM_X9_42_DH_DERIVE,
+            (x942(public=b"\2"), x942(0x7F), x942(other=b"data for no function"), None, b"\2"),
+        ),
+    ):
+        public, private = pair(p11, session, SCHEMES[name])
+        ciphertext, _ = encapsulate(p11, session, SCHEMES[name].mechanism(), public, WANTED)
+        for parameter in wrong:
+            mech = mechanism(kind, parameter)
+            with refused(c.CKR_MECHANISM_PARAM_INVALID):
+                encapsulate(p11, session, mech, public, WANTED)
+            with refused(c.CKR_MECHANISM_PARAM_INVALID):
+                decapsulate(p11, session, mech, private, ciphertext, WANTED)
+    _, private = p11.generate_pair(
+        session,
+        mechanism(c.CKM_DH_PKCS_KEY_PAIR_GEN),
+        PAIRS[c.CKK_DH][1],
+        {c.CKA_DERIVE: True},
+    )
+    with refused(c.CKR_MECHANISM_PARAM_INVALID):  # derivation goes on needing one
+        p11.derive(session, mechanism(c.CKM_DH_PKCS_DERIVE), private, WANTED)
 
 
 def test_a_key_that_asks_for_the_pin(p11: Client, session: int) -> None:

@@ -1,5 +1,7 @@
 """Diffie-Hellman over finite fields: PKCS #3 and X9.42 (PKCS #11 v3.2, section 6.4).
 
+Derivation, and encapsulation: the ciphertext is the public value of a pair made for the purpose.
+
 What X9.42 does with two key pairs on each side (CKM_X9_42_DH_HYBRID_DERIVE, CKM_X9_42_MQV_DERIVE)
 is left out: no protocol in use has it, and there is nothing to hold an implementation against.
 """
@@ -7,6 +9,8 @@ is left out: no protocol in use has it, and there is nothing to hold an implemen
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from pypkcs11.mechanisms import der, dsa, ffc, x942_kdf
@@ -15,7 +19,7 @@ from pypkcs11.mechanisms.ffc import Domain
 from pypkcs11.mechanisms.ffc_keys import Keys, Pair
 from pypkcs11.mechanisms.parameters import X942Dh
 from pypkcs11.mechanisms.reading import number
-from pypkcs11.mechanisms.registry import Computed, Key, Mechanism
+from pypkcs11.mechanisms.registry import Computed, Encapsulation, Key, Mechanism
 from pypkcs11.standard.constants import (
     CKA_BASE,
     CKA_CLASS,
@@ -36,6 +40,8 @@ from pypkcs11.standard.constants import (
     CKR_ATTRIBUTE_VALUE_INVALID,
     CKR_MECHANISM_PARAM_INVALID,
     CKR_TEMPLATE_INCOMPLETE,
+    CKR_WRAPPED_KEY_INVALID,
+    CKR_WRAPPED_KEY_LEN_RANGE,
 )
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Attributes
@@ -130,7 +136,7 @@ def _secret(key: Key, public: bytes) -> bytes:
     :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for a public value that is out of range or in
         another subgroup.
     """
-    if len(public) > (key.bits + 7) // 8 and any(public[: -((key.bits + 7) // 8)]):
+    if len(public) > _octets(key) and any(public[: -_octets(key)]):
         raise _bad("the public value is longer than the prime")
     numbers = ffc.library().PublicNumbers(int.from_bytes(public, "big"), ffc.numbers(key.cache))
     try:
@@ -138,6 +144,11 @@ def _secret(key: Key, public: bytes) -> bytes:
         return secret
     except ValueError:
         raise _bad("the public value is none of the group") from None
+
+
+def _octets(key: Key) -> int:
+    """The length of the prime."""
+    return (key.bits + 7) // 8
 
 
 def _trailing(secret: bytes, length: int | None) -> bytes:
@@ -152,12 +163,14 @@ def _trailing(secret: bytes, length: int | None) -> bytes:
     return secret[len(secret) - length :]
 
 
-def derive(key: Key, parameter: bytes, length: int | None, second: Key | None) -> bytes:
+def derive(key: Key, parameter: bytes | None, length: int | None, second: Key | None) -> bytes:
     """The shared secret with the public value that the parameter is.
 
-    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for one that is none of the group,
+    :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID for none, or one that is none of the group,
         CKR_KEY_SIZE_RANGE for more octets than the prime has.
     """
+    if parameter is None:  # as encapsulation has it
+        raise _bad("the public value is missing")
     return _trailing(_secret(key, parameter), length)
 
 
@@ -168,16 +181,88 @@ def derive_x942(key: Key, parameter: X942Dh, length: int | None, second: Key | N
         is not and for data with none, CKR_TEMPLATE_INCOMPLETE without a length where the function
         could give any.
     """
-    if parameter.kdf == CKD_NULL:
-        if parameter.other:
-            raise _bad("data for no key derivation function")
-        return _trailing(_secret(key, parameter.public), length)
-    function = x942_kdf.FUNCTIONS.get(parameter.kdf)
+    function = _function(parameter)
     if function is None:
-        raise _bad("no such key derivation function")
+        return _trailing(_secret(key, parameter.public), length)
     if length is None:
         raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "how long the key shall be")
     return function(_secret(key, parameter.public), parameter.other, length)
+
+
+def _function(parameter: X942Dh) -> x942_kdf.Function | None:
+    function = x942_kdf.FUNCTIONS.get(parameter.kdf)
+    if function is None and (parameter.kdf != CKD_NULL or parameter.other):
+        raise _bad("no such key derivation function, or data for none")
+    return function
+
+
+class _Encapsulation(NamedTuple):
+    """Encapsulation by derivation.
+
+    :param check: looks at a parameter, which has no public value.
+    :param derive: what is derived with a private key, a parameter and a public value.
+    """
+
+    check: Callable[[Any], None]
+    derive: Callable[[Key, Any, bytes, int | None], bytes]
+
+    def encapsulate(self, key: Key, parameter: Any) -> Encapsulation:
+        """What is derived with a new private key; its public value is the ciphertext.
+
+        It is as long as the prime.
+
+        :raises CryptokiError: CKR_MECHANISM_PARAM_INVALID.
+        """
+        self.check(parameter)
+        return Encapsulation(_octets(key), partial(self._run, key, parameter))
+
+    def _run(self, key: Key, parameter: Any, length: int | None) -> tuple[bytes, bytes]:
+        public: PublicValue = key.value
+        size = _octets(key)
+        private = ffc.parameters(public.domain).generate_private_key()
+        own = private.public_key().public_numbers().y.to_bytes(size, "big")
+        base = Key(key.type, key.bits, private, public.domain)
+        return self.derive(base, parameter, public.value.to_bytes(size, "big"), length), own
+
+    def decapsulate(self, key: Key, parameter: Any, ciphertext: bytes, length: int | None) -> bytes:
+        """What is derived with the public value that is the ciphertext.
+
+        It may lack leading zeros, as a Big integer does.
+
+        :raises CryptokiError: CKR_WRAPPED_KEY_LEN_RANGE, CKR_WRAPPED_KEY_INVALID for one that is
+            none of the group, CKR_MECHANISM_PARAM_INVALID.
+        """
+        self.check(parameter)
+        if not 0 < len(ciphertext) <= _octets(key):
+            raise CryptokiError(CKR_WRAPPED_KEY_LEN_RANGE, "no public value is as long")
+        try:
+            return self.derive(key, parameter, ciphertext, length)
+        except CryptokiError as error:
+            if error.rv != CKR_MECHANISM_PARAM_INVALID:
+                raise
+            raise CryptokiError(CKR_WRAPPED_KEY_INVALID, error.reason) from None
+
+
+def _check_none(parameter: bytes | None) -> None:
+    if parameter is not None:
+        raise _bad("encapsulation takes no public value")
+
+
+def _check_x942(parameter: X942Dh) -> None:
+    _function(parameter)
+    if parameter.public:
+        raise _bad("encapsulation takes no public value")
+
+
+_PKCS = _Encapsulation(
+    _check_none, lambda key, _, public, length: _trailing(_secret(key, public), length)
+)
+_X942 = _Encapsulation(
+    _check_x942,
+    lambda key, parameter, public, length: derive_x942(
+        key, parameter._replace(public=public), length, None
+    ),
+)
 
 
 def _bad(why: str) -> CryptokiError:
@@ -228,7 +313,10 @@ MECHANISMS = (
         key_types=(CKK_DH,),
         sizes=DH.sizes,
         parameter=bytes,
+        parameter_optional=True,
         derive=derive,
+        encapsulate=_PKCS.encapsulate,
+        decapsulate=_PKCS.decapsulate,
     ),
     Mechanism(
         type=CKM_X9_42_DH_PARAMETER_GEN,
@@ -251,5 +339,7 @@ MECHANISMS = (
         sizes=X942.sizes,
         parameter=X942Dh,
         derive=derive_x942,
+        encapsulate=_X942.encapsulate,
+        decapsulate=_X942.decapsulate,
     ),
 )
