@@ -9,7 +9,7 @@ from pypkcs11.core.objects import Object
 from pypkcs11.core.operations import Function
 from pypkcs11.core.policy import policy_of
 from pypkcs11.core.search import matches
-from pypkcs11.core.secret_lengths import LONGEST
+from pypkcs11.core.secret_lengths import check_length
 from pypkcs11.core.sessions import Session
 from pypkcs11.core.templates import Origin, finish, split
 from pypkcs11.core.wrapping import acting_key, embedded
@@ -28,7 +28,6 @@ from pypkcs11.standard.constants import (
     CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY,
     CKO_SECRET_KEY,
-    CKR_ATTRIBUTE_VALUE_INVALID,
     CKR_KEY_HANDLE_INVALID,
     CKR_TEMPLATE_INCOMPLETE,
     CKR_UNWRAPPING_KEY_HANDLE_INVALID,
@@ -129,11 +128,7 @@ def _new(session: Session, template: Template) -> tuple[dict[int, Value], int | 
     length = asked.get(CKA_VALUE_LEN)
     if length is None:
         return attributes, next(iter(lengths)) if len(lengths) == 1 else None
-    if not isinstance(length, int) or not 0 < length <= LONGEST:
-        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_VALUE_LEN")
-    if lengths and length not in lengths:
-        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"no key of the type has {length} octets")
-    return attributes, length
+    return attributes, check_length(length, lengths)
 
 
 def _contribute(attributes: dict[int, Value], secret: bytes) -> None:

@@ -50,8 +50,17 @@ def secret_length(
         if len(lengths) > 1:
             raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE_LEN is missing")
         return next(iter(lengths), None), template
+    return check_length(length, lengths), template
+
+
+def check_length(length: object, lengths: frozenset[int]) -> int:
+    """A CKA_VALUE_LEN that a template asks for.
+
+    :param lengths: that the key type has; none for any.
+    :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID for one that no such key has.
+    """
     if not isinstance(length, int) or not 0 < length <= LONGEST:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_VALUE_LEN")
     if lengths and length not in lengths:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"no key of the type has {length} octets")
-    return length, template
+    return length
