@@ -53,19 +53,20 @@ from pypkcs11.store.protocol import Role
 
 #: What C_SessionCancel ends, by flag (section 5.6.11). Functions that cannot be active are
 #: ended by doing nothing.
-_CANCELLED: Final = {
-    CKF_ENCRYPT: ENCRYPT,
-    CKF_DECRYPT: DECRYPT,
-    CKF_DIGEST: DIGEST,
-    CKF_SIGN: SIGN,
-    CKF_VERIFY: VERIFY,
-    CKF_SIGN_RECOVER: SIGN_RECOVER,
-    CKF_VERIFY_RECOVER: VERIFY_RECOVER,
-    CKF_MESSAGE_ENCRYPT: MESSAGE_ENCRYPT,
-    CKF_MESSAGE_DECRYPT: MESSAGE_DECRYPT,
-    CKF_MESSAGE_SIGN: MESSAGE_SIGN,
-    CKF_MESSAGE_VERIFY: MESSAGE_VERIFY,
-}
+_CANCELLED: Final = (
+    (CKF_ENCRYPT, ENCRYPT),
+    (CKF_DECRYPT, DECRYPT),
+    (CKF_DIGEST, DIGEST),
+    (CKF_SIGN, SIGN),
+    (CKF_VERIFY, VERIFY),
+    (CKF_VERIFY, VERIFY_SIGNATURE),
+    (CKF_SIGN_RECOVER, SIGN_RECOVER),
+    (CKF_VERIFY_RECOVER, VERIFY_RECOVER),
+    (CKF_MESSAGE_ENCRYPT, MESSAGE_ENCRYPT),
+    (CKF_MESSAGE_DECRYPT, MESSAGE_DECRYPT),
+    (CKF_MESSAGE_SIGN, MESSAGE_SIGN),
+    (CKF_MESSAGE_VERIFY, MESSAGE_VERIFY),
+)
 
 
 @entry
@@ -157,11 +158,9 @@ def C_Logout(session_handle: int) -> int:
 def C_SessionCancel(session_handle: int, flags: int) -> int:
     """End the active operations that the flags name."""
     session = host.sessions[session_handle]
-    for flag, function in _CANCELLED.items():
+    for flag, function in _CANCELLED:
         if flags & flag:
             session.cancel(function)
-    if flags & CKF_VERIFY:
-        session.cancel(VERIFY_SIGNATURE)
     if flags & CKF_FIND_OBJECTS:
         session.cancel_find()
     return CKR_OK
