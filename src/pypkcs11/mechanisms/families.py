@@ -13,7 +13,7 @@ from pypkcs11.mechanisms.table import FAMILIES
 
 
 @cache
-def key_types() -> tuple[KeyType, ...]:
+def known_key_types() -> tuple[KeyType, ...]:
     """The rows of all key types."""
     return tuple(
         row
@@ -25,7 +25,7 @@ def key_types() -> tuple[KeyType, ...]:
 
 def key_types_of(object_class: int) -> tuple[int, ...]:
     """The CKK_ that keys of a class can have."""
-    return tuple(row.type for row in key_types() if object_class in row.load)
+    return tuple(row.type for row in known_key_types() if object_class in row.load)
 
 
 #: The families that ask.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pypkcs11.mechanisms.families import key_types
+from pypkcs11.mechanisms.families import known_key_types
 from pypkcs11.mechanisms.registry import BITS, Derived, Key, Material, Mechanism
 from pypkcs11.standard.constants import CKM_PUB_KEY_FROM_PRIV_KEY, CKO_PUBLIC_KEY
 
-_PUBLIC = {row.type: row.public for row in key_types() if row.public is not None}
+_PUBLIC = {row.type: row.public for row in known_key_types() if row.public is not None}
 
 #: Bits of any key.
 _SIZES = (1, 1 << 20)

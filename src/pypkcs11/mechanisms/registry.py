@@ -157,7 +157,6 @@ class Inheritance(NamedTuple):
 
 
 FREE = Inheritance()
-BOUND = Inheritance(bound=True)
 
 
 class Wanted(NamedTuple):

@@ -54,7 +54,7 @@ FAMILIES = (
     "pkcs12",
     "tls",
     "old_ciphers",
-    # These go by what the families before them have.
+    # These take keys of the types that other families have: see families.py.
     "hash_derivation",
     "public_keys",
 )
