@@ -286,7 +286,9 @@ KEYS = {
     c.CKK_RC4: ((5, 16, 32), (4, 6, 33), True),
 }
 GENERATORS = {
-    row.key_types[0]: row for row in MECHANISMS.values() if row.generate and row.key_types
+    row.key_types[0]: row
+    for row in MECHANISMS.values()
+    if row.generate and row.key_types and not row.chosen
 }
 
 
