@@ -1,6 +1,6 @@
 """Fuzzing led by what the token's Python reaches: inputs that reach something new are kept.
 
-    python tests/fuzz/guided.py [--library PATH] CORPUS [libFuzzer's options]
+    python tests/fuzz/guided.py CORPUS [libFuzzer's options]
 
 Needs atheris, and is run by `make fuzz`. The library is loaded into this very interpreter, so that
 its modules can be watched. Interesting inputs are written to the directory CORPUS.
@@ -9,9 +9,11 @@ its modules can be watched. Interesting inputs are written to the directory CORP
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import atheris
 
@@ -29,8 +31,18 @@ LIBRARY = run.ROOT / "build" / "libpypkcs11.so"
 
 
 def main() -> None:
+    """Fuzz in a child: libFuzzer ends its process at once, and what it made has to be removed."""
+    with tempfile.TemporaryDirectory(prefix="pypkcs11-fuzz", ignore_cleanup_errors=True) as place:
+        child = os.fork()
+        if not child:
+            fuzz(Path(place))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the child has had as well
+        _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def fuzz(place: Path) -> NoReturn:
     """Prepare a token, and hand over to libFuzzer."""
-    place = Path(tempfile.mkdtemp(prefix="pypkcs11-fuzz"))
     run.configure(place)
     p11 = run.Client(LIBRARY)
     played = 0
@@ -45,6 +57,7 @@ def main() -> None:
 
     atheris.Setup(sys.argv, once)
     atheris.Fuzz()
+    os._exit(0)  # never reached
 
 
 if __name__ == "__main__":

@@ -89,7 +89,6 @@ FIELDS = {
 
 #: Making these takes as long as the key is large: they get templates that cannot be.
 SLOW = {C.CKM_DSA_PARAMETER_GEN, C.CKM_DH_PKCS_PARAMETER_GEN, C.CKM_X9_42_DH_PARAMETER_GEN}
-SLOW |= {getattr(C, "CKM_DSA_PROBABILISTIC_PARAMETER_GEN", 0)}
 
 #: What goes on with what a function began, by what stands in the names of both.
 VERBS = (
