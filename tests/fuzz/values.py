@@ -11,6 +11,7 @@ from abi.samples import certificate
 from fuzz.choices import Choices
 
 from pypkcs11.core.attributes import Kind, rules
+from pypkcs11.mechanisms.parameters import CcmMessage, GcmMessage
 from pypkcs11.mechanisms.registry import Mechanism, ParameterClass
 from pypkcs11.mechanisms.table import mechanisms
 from pypkcs11.standard import constants as C  # noqa: N812
@@ -187,6 +188,8 @@ class Values:
         name = ""
         if row is not None:
             name = _structure_of(row.message_parameter if message else row.parameter)
+            if not message and row.message_parameter in WRAPS and choices.one_in(4):
+                name = WRAPS[row.message_parameter]
         if choices.one_in(16):
             # Not what the mechanism takes: what would be read as pointers there has to be NULL.
             return self.keep(ffi.new("CK_BYTE[]", ROOM)), choices.pick((*LENGTHS, 40, 48, 56, 72))
@@ -199,7 +202,8 @@ class Values:
             return number, ffi.sizeof("CK_ULONG")
         made = self.structure(name)
         size = ffi.sizeof(name)
-        return made, choices.pick((size, 0, size - 1, size + 8)) if choices.one_in(16) else size
+        # A size that no structure has: the pointers of another would be somewhere else.
+        return made, choices.pick((size, 0, size - 1, size + 4)) if choices.one_in(16) else size
 
     def structure(self, name: str, depth: int = 2) -> Any:
         """A structure with something in each field, and some room behind it."""
@@ -253,6 +257,12 @@ class Values:
                 self._fill(made, field, type, depth - 1)
         return memory
 
+
+#: What C_WrapKey takes of mechanisms for messages, beside their ordinary parameter.
+WRAPS: dict[ParameterClass | None, str] = {
+    GcmMessage: "CK_GCM_WRAP_PARAMS",
+    CcmMessage: "CK_CCM_WRAP_PARAMS",
+}
 
 #: Fields of a row whose functions take a mechanism with a message's parameter.
 FIELDS_OF_MESSAGES = frozenset(
