@@ -6,9 +6,10 @@ field by field costs more than everything else that C_GetAttributeValue does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from _pypkcs11 import ffi
 
@@ -28,9 +29,9 @@ from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Value
 
 _WORD: Final = ffi.typeof("CK_ULONG *")
-#: The address space as one array, seen from its second octet because CFFI lets nobody index NULL.
-#: Slices of it cost a third of a pointer made by ``ffi.cast`` and a ``memmove``.
-_MEMORY: Final = ffi.cast("char *", 1)
+#: The address space as one buffer, seen from its second octet because there is none at NULL.
+#: A slice of it costs a third of a pointer made by ``ffi.cast`` and a ``memmove``.
+_MEMORY: Final = ffi.buffer(ffi.cast("char *", 1), sys.maxsize)
 _ULONG: Final = Struct("@L")
 _BOOL: Final = (b"\0", b"\1")
 _WORDS: Final = ffi.sizeof("CK_ATTRIBUTE") // _ULONG.size
@@ -48,16 +49,24 @@ _GRAVITY: Final = (
 )
 
 
-def read(template: CData, count: int, depth: int = 0) -> list[tuple[int, Value]]:
+#: From an attribute, and the address and length of its value, to the value.
+Reader: TypeAlias = Callable[[int, int, int], Value]
+
+
+def read(
+    template: CData, count: int, readers: Mapping[int, Reader] | None = None
+) -> list[tuple[int, Value]]:
     """A caller's template, in order.
 
+    :param readers: of the attributes whose values are not plain octets.
     :raises CryptokiError: CKR_ARGUMENTS_BAD for a template that is nowhere or absurdly long,
         CKR_ATTRIBUTE_VALUE_INVALID for a value that its type cannot have.
     """
-    words = _words(template, count)
+    reader_of = (_READERS if readers is None else readers).get
+    words = iter(_words(template, count))
     return [
-        (words[i], _value(words[i], words[i + 1], words[i + 2], depth))
-        for i in range(0, len(words), _WORDS)
+        (attribute, reader_of(attribute, _octets)(attribute, address, length))
+        for attribute, address, length in zip(words, words, words, strict=True)
     ]
 
 
@@ -118,64 +127,74 @@ def _words(template: CData, count: int) -> list[int]:
 # -- reading -----------------------------------------------------------------------------------
 
 
-def _value(attribute: int, address: int, length: int, depth: int) -> Value:
-    if length > _MOST_OCTETS or (length and not address):
+def _octets(attribute: int, address: int, length: int) -> bytes:
+    if not length:
+        return b""
+    if not address or length > _MOST_OCTETS:
         raise _invalid(attribute, "a value that is nowhere, or too long")
-    kind = KINDS.get(attribute, Kind.BYTES)
-    reader = _READERS.get(kind)
-    if reader is not None:
-        return reader(attribute, _octets(address, length))
-    if kind is Kind.TEMPLATE:
-        return _nested(attribute, address, length, depth)
-    return _octets(address, length)
+    value: bytes = _MEMORY[address - 1 : address - 1 + length]
+    return value
 
 
-def _octets(address: int, length: int) -> bytes:
-    return bytes(ffi.unpack(_MEMORY + (address - 1), length)) if length else b""
+def _bool(attribute: int, address: int, length: int) -> bool:
+    if address and length == 1:
+        octet: bytes = _MEMORY[address - 1]
+        if octet in _BOOL:
+            return octet != b"\0"
+    raise _invalid(attribute, "not a CK_BBOOL")
 
 
-def _bool(attribute: int, data: bytes) -> bool:
-    if data not in _BOOL:
-        raise _invalid(attribute, "not a CK_BBOOL")
-    return data != b"\0"
-
-
-def _ulong(attribute: int, data: bytes) -> int:
-    if len(data) != _ULONG.size:
+def _ulong(attribute: int, address: int, length: int) -> int:
+    if not address or length != _ULONG.size:
         raise _invalid(attribute, "not a CK_ULONG")
-    number: int = _ULONG.unpack(data)[0]
+    number: int = _ULONG.unpack_from(_MEMORY, address - 1)[0]
     return number
 
 
-def _date(attribute: int, data: bytes) -> bytes:
-    if data and not (len(data) == 8 and data.isdigit()):
+def _date(attribute: int, address: int, length: int) -> bytes:
+    data = _octets(attribute, address, length)
+    if data and not (length == 8 and data.isdigit()):
         raise _invalid(attribute, "not a CK_DATE")
     return data
 
 
-def _ulongs(attribute: int, data: bytes) -> tuple[int, ...]:
-    if len(data) % _ULONG.size:
+def _ulongs(attribute: int, address: int, length: int) -> tuple[int, ...]:
+    if length % _ULONG.size:
         raise _invalid(attribute, "not an array of CK_ULONG")
+    data = _octets(attribute, address, length)
     return tuple(number for (number,) in _ULONG.iter_unpack(data))
 
 
-def _nested(attribute: int, address: int, length: int, depth: int) -> tuple[tuple[int, Value], ...]:
+def _nested(attribute: int, address: int, length: int) -> tuple[tuple[int, Value], ...]:
     count, rest = divmod(length, _WORDS * _ULONG.size)
-    if rest or depth:
-        raise _invalid(attribute, "not an array of CK_ATTRIBUTE, or one within another")
-    return tuple(read(ffi.cast(_WORD, address), count, depth + 1))
+    if rest or length > _MOST_OCTETS or (count and not address):
+        raise _invalid(attribute, "not an array of CK_ATTRIBUTE")
+    return tuple(read(ffi.cast(_WORD, address), count, _READERS_WITHIN))
+
+
+def _twice_nested(attribute: int, address: int, length: int) -> Value:
+    raise _invalid(attribute, "an array of CK_ATTRIBUTE within another")
 
 
 def _invalid(attribute: int, why: str) -> CryptokiError:
     return CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"attribute {attribute:#x}: {why}")
 
 
-_READERS: Final[dict[Kind, Callable[[int, bytes], Value]]] = {
-    Kind.BOOL: _bool,
-    Kind.ULONG: _ulong,
-    Kind.DATE: _date,
-    Kind.ULONG_ARRAY: _ulongs,
-}
+def _readers(template: Reader) -> dict[int, Reader]:
+    """The readers by attribute, with that of arrays of attributes."""
+    by_kind: dict[Kind, Reader] = {
+        Kind.BOOL: _bool,
+        Kind.ULONG: _ulong,
+        Kind.DATE: _date,
+        Kind.ULONG_ARRAY: _ulongs,
+        Kind.TEMPLATE: template,
+    }
+    return {attribute: by_kind[kind] for attribute, kind in KINDS.items() if kind in by_kind}
+
+
+_READERS: Final = _readers(_nested)
+#: The same for attributes within an array of them.
+_READERS_WITHIN: Final = _readers(_twice_nested)
 
 
 # -- writing -----------------------------------------------------------------------------------
