@@ -38,6 +38,9 @@ from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Attributes, Template, Value
 from pypkcs11.store.protocol import Record
 
+#: By a name of its own, because reading an enumeration's costs as much as a call.
+_GENERATE: Final = Origin.GENERATE
+
 #: How often a change is tried that another process gets ahead of.
 _TRIES: Final = 16
 
@@ -124,21 +127,23 @@ def generate_key(session: Session, row: Mechanism, parameter: Any, template: Tem
     """
     if row.generate is None:
         raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism does not generate a key")
-    given = {**_implied(row, CKO_SECRET_KEY), **row.given}
+    given = _implied(row, CKO_SECRET_KEY)
+    given.update(row.given)
     if not row.key_types:
         template = _of_any_type(template)
     attributes = new_attributes(
         session,
         template,
-        Origin.GENERATE,
+        _GENERATE,
         given,
         row.defaults,
         known=row.chosen,
     )
     check_access(session, attributes)
-    _check_strength(row, attributes)
+    if row.strong:
+        _check_strength(row, attributes)
     attributes.update(row.generate(parameter, attributes))
-    finish(attributes, Origin.GENERATE, row.type)
+    finish(attributes, _GENERATE, row.type)
     if row.returned is None:
         return enter(session, [attributes])[0]
     returned = row.returned(parameter)
@@ -160,25 +165,21 @@ def generate_key_pair(
     """
     if row.generate_pair is None:
         raise CryptokiError(CKR_MECHANISM_INVALID, "the mechanism does not generate a key pair")
-    public = new_attributes(
-        session, public_template, Origin.GENERATE, _implied(row, CKO_PUBLIC_KEY)
-    )
-    private = new_attributes(
-        session, private_template, Origin.GENERATE, _implied(row, CKO_PRIVATE_KEY)
-    )
+    public = new_attributes(session, public_template, _GENERATE, _implied(row, CKO_PUBLIC_KEY))
+    private = new_attributes(session, private_template, _GENERATE, _implied(row, CKO_PRIVATE_KEY))
+    pair = [public, private]
     policy_of(session.token.config).pair(public, private)
-    check_access(session, public)
-    check_access(session, private)
-    _check_strength(row, public)
-    made_public, made_private = row.generate_pair(parameter, public, private)
-    for given, made in ((public, made_public), (private, made_private)):
+    check_access(session, *pair)
+    if row.strong:
+        _check_strength(row, public)
+    for given, made in zip(pair, row.generate_pair(parameter, public, private), strict=True):
         info = made.get(CKA_PUBLIC_KEY_INFO)
         if isinstance(info, bytes):
             check_public_key_info(given, info)
         given.update(made)
-    finish(public, Origin.GENERATE, row.type)
-    finish(private, Origin.GENERATE, row.type)
-    public_key, private_key = enter(session, [public, private])
+    for attributes in pair:
+        finish(attributes, _GENERATE, row.type)
+    public_key, private_key = enter(session, pair)
     return public_key, private_key
 
 
@@ -195,7 +196,7 @@ def _check_strength(row: Mechanism, attributes: Attributes) -> None:
 
     :raises CryptokiError: CKR_ATTRIBUTE_VALUE_INVALID, or CKR_DOMAIN_PARAMS_INVALID for a prime.
     """
-    for type, rv in _SIZES if row.strong else ():
+    for type, rv in _SIZES:
         value = attributes.get(type)
         bits = int.from_bytes(value, "big").bit_length() if isinstance(value, bytes) else value
         if isinstance(bits, int) and bits < row.sizes[0]:
@@ -267,7 +268,7 @@ def new_attributes(
         private=token.user_logged_in,
         so=token.so_logged_in,
     )
-    asked = {type for type, _ in template}
+    asked = dict(template).keys()
     if defaults:
         attributes.update((type, defaults[type]) for type in defaults.keys() - asked)
     policy_of(token.config).new(Origin.CREATE if known else origin, asked, attributes)
@@ -280,24 +281,25 @@ def _check_made(obj: Object) -> None:
         raise CryptokiError(CKR_ACTION_PROHIBITED, "the object is part of the token")
 
 
-def check_access(session: Session, attributes: Attributes) -> None:
-    """Whether the session may have such an object (section 5.6, tables of access).
+def check_access(session: Session, *many: Attributes) -> None:
+    """Whether the session may have such objects (section 5.6, tables of access).
 
     :raises CryptokiError: CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN.
     """
-    session.token.require_access()
-    if attributes.get(CKA_TOKEN):
-        session.require_read_write()
-    if attributes.get(CKA_PRIVATE) and not session.token.user_logged_in:
-        raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "private objects are the user's alone")
+    token = session.token
+    token.require_access()
+    for attributes in many:
+        if attributes.get(CKA_TOKEN):
+            session.require_read_write()
+        if attributes.get(CKA_PRIVATE) and not token.user_logged_in:
+            raise CryptokiError(CKR_USER_NOT_LOGGED_IN, "private objects are the user's alone")
 
 
 def enter(session: Session, many: list[dict[int, Value]]) -> list[Object]:
     """Make objects of complete attributes, and the token's among them durable, all or none."""
     token = session.token
-    for attributes in many:
-        check_access(session, attributes)
-    parts = [split(attributes) for attributes in many]
+    check_access(session, *many)
+    parts = list(map(split, many))
     records = [
         Record(0, bool(attributes[CKA_PRIVATE]), attributes, secret)
         for attributes, secret in parts

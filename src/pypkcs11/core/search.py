@@ -72,12 +72,13 @@ class ObjectTable:
     def remove(self, objects: Collection[Object]) -> None:
         """Take objects out; their handles are void from now on."""
         with self._lock:
-            if len(objects) > len(self.by_handle) // 8:
+            if self._indexes and len(objects) > len(self.by_handle) // 8:
                 self._indexes = {}  # making them again is less work
             for obj in objects:
                 if self.by_handle.pop(obj.handle, None) is None:
                     continue
-                self._records.pop(obj.record_id, None)
+                if obj.record_id:
+                    self._records.pop(obj.record_id, None)
                 for attribute, index in self._indexes.items():
                     _withdraw(index, obj, obj.peek(attribute))
                 obj.forget()

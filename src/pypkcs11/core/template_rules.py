@@ -34,9 +34,12 @@ from pypkcs11.standard.constants import (
     CK_OTP_FORMAT_BINARY,
     CK_OTP_PARAM_MANDATORY,
     CK_SECURITY_DOMAIN_THIRD_PARTY,
+    CK_UNAVAILABLE_INFORMATION,
     CKA_CERTIFICATE_CATEGORY,
     CKA_EXTRACTABLE,
     CKA_JAVA_MIDP_SECURITY_DOMAIN,
+    CKA_KEY_GEN_MECHANISM,
+    CKA_LOCAL,
     CKA_OTP_CHALLENGE_REQUIREMENT,
     CKA_OTP_COUNTER_REQUIREMENT,
     CKA_OTP_FORMAT,
@@ -64,6 +67,8 @@ from pypkcs11.standard.values import Attributes, Template, Value
 
 class Origin(Enum):
     """How an object comes to be."""
+
+    __hash__ = object.__hash__  # Enum's own is written in Python
 
     CREATE = "C_CreateObject"
     GENERATE = "C_GenerateKey or C_GenerateKeyPair"
@@ -144,6 +149,7 @@ class Plan:
         "clearable",
         "defaults",
         "forbidden",
+        "history",
         "looked_into",
         "modifiable",
         "must",
@@ -176,6 +182,14 @@ class Plan:
             origin: {type: changed.get(type, value) for type, value in defaults.items()}
             for origin, changed in ((origin, _DEFAULTS.get(origin, {})) for origin in Origin)
         }
+        # What the token says of how the object came to be, unless a mechanism generated it.
+        self.history: dict[Origin, dict[int, Value]] = {}
+        for origin in Origin:
+            history = {
+                CKA_LOCAL: origin is Origin.GENERATE,
+                CKA_KEY_GEN_MECHANISM: CK_UNAVAILABLE_INFORMATION,
+            }
+            self.history[origin] = {t: value for t, value in history.items() if t in table}
         self.private_by_default = object_class in _PRIVATE_BY_DEFAULT
 
         self.must = {origin: noted(bits) for origin, bits in _MUST.items()}
@@ -210,9 +224,8 @@ def values_of(template: Template) -> dict[int, Value]:
                 raise CryptokiError(
                     CKR_TEMPLATE_INCONSISTENT, f"attribute {type:#x} has two values"
                 )
-    for alias, type in ALIASES.items():
-        if alias in values:
-            values.setdefault(type, values.pop(alias))
+    for alias in values.keys() & ALIASES.keys():
+        values.setdefault(ALIASES[alias], values.pop(alias))
     return values
 
 
@@ -222,16 +235,10 @@ def check_values(plan: Plan, values: Attributes) -> None:
     :raises CryptokiError: CKR_ATTRIBUTE_TYPE_INVALID, CKR_TEMPLATE_INCONSISTENT for an attribute
         of other kinds of objects, CKR_ATTRIBUTE_VALUE_INVALID.
     """
-    python_types = plan.python_types
+    python_type_of = plan.python_types.get
     for type, value in values.items():
-        if type not in python_types:
-            if type in KINDS:
-                raise CryptokiError(
-                    CKR_TEMPLATE_INCONSISTENT, f"attribute {type:#x} is of other objects"
-                )
-            raise CryptokiError(CKR_ATTRIBUTE_TYPE_INVALID, f"attribute {type:#x}")
-        if value.__class__ is not python_types[type]:
-            raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"attribute {type:#x}")
+        if value.__class__ is not python_type_of(type):
+            raise CryptokiError(_what_is_wrong(plan, type), f"attribute {type:#x}")
     for type in plan.looked_into.intersection(values):
         value = values[type]
         if type in _GREATEST:
@@ -240,6 +247,12 @@ def check_values(plan: Plan, values: Attributes) -> None:
             good = _IS_GOOD[plan.rules[type].kind](value)
         if not good:
             raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"attribute {type:#x}")
+
+
+def _what_is_wrong(plan: Plan, type: int) -> int:
+    if type in plan.rules:
+        return CKR_ATTRIBUTE_VALUE_INVALID
+    return CKR_TEMPLATE_INCONSISTENT if type in KINDS else CKR_ATTRIBUTE_TYPE_INVALID
 
 
 def _is_date(value: Value) -> bool:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Set
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from pypkcs11.core.attributes import (
-    BUILT_IN,
-    HIDDEN_TYPES,
-    SUBTYPE,
-    rules,
-)
+from pypkcs11.core.attributes import BUILT_IN, HIDDEN_TYPES, SUBTYPE
 from pypkcs11.core.template_rules import (
     NO_TYPES,
     TRUST_TYPES,
@@ -26,7 +22,6 @@ from pypkcs11.core.template_rules import (
     values_of,
 )
 from pypkcs11.standard.constants import (
-    CK_UNAVAILABLE_INFORMATION,
     CKA_ALWAYS_AUTHENTICATE,
     CKA_ALWAYS_SENSITIVE,
     CKA_CLASS,
@@ -34,7 +29,6 @@ from pypkcs11.standard.constants import (
     CKA_EXTRACTABLE,
     CKA_HASH_OF_CERTIFICATE,
     CKA_KEY_GEN_MECHANISM,
-    CKA_LOCAL,
     CKA_MODIFIABLE,
     CKA_NEVER_EXTRACTABLE,
     CKA_PRIVATE,
@@ -68,6 +62,8 @@ __all__ = [
 ]
 
 _NOTHING: Final[Attributes] = MappingProxyType({})
+#: By a name of its own, because reading an enumeration's costs as much as a call.
+_GENERATE: Final = Origin.GENERATE
 
 
 def build(
@@ -93,26 +89,29 @@ def build(
         determines, CKR_TEMPLATE_INCOMPLETE (section 4.1.1, in its order).
     """
     values = values_of(template)
-    object_class, subtype = _kind_of_new(values, given)
-    plan = plan_for(object_class, subtype)
+    wanted = {**values, **given}
+    plan = _plan_of_new(*kind_of(wanted))
     check_values(plan, values)
     if not plan.forbidden[origin].isdisjoint(values):
         raise CryptokiError(CKR_ATTRIBUTE_READ_ONLY, "an attribute that the token determines")
-    if plan.must[origin].difference(values, given) or (
+    if not plan.must[origin] <= wanted.keys() or (
         plan.one_of and origin is Origin.CREATE and plan.one_of.isdisjoint(values)
     ):
         raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "a required attribute is missing")
-    for type, value in given.items():
-        if type not in plan.rules or values.get(type, value) != value:
-            raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, f"attribute {type:#x} is given")
+    if not (given.keys() <= plan.rules.keys() and values.items() <= wanted.items()):
+        raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, "what the call itself determines")
 
-    attributes = {**plan.defaults[origin], **given, **values}
-    if plan.private_by_default and CKA_PRIVATE not in values and CKA_PRIVATE not in given:
+    attributes = plan.defaults[origin].copy()
+    attributes.update(wanted)
+    if plan.private_by_default and CKA_PRIVATE not in wanted:
         attributes[CKA_PRIVATE] = private
-    if not so and any(attributes.get(type) for type in plan.only_so):
-        raise CryptokiError(CKR_ATTRIBUTE_READ_ONLY, "only the SO trusts")
-    if object_class in _CONSISTENT:
-        _CONSISTENT[object_class](attributes)
+    if not so:
+        for type in plan.only_so:
+            if attributes.get(type):
+                raise CryptokiError(CKR_ATTRIBUTE_READ_ONLY, "only the SO trusts")
+    consistent = _CONSISTENT.get(wanted[CKA_CLASS])  # type: ignore[arg-type]
+    if consistent is not None:
+        consistent(attributes)
     return attributes
 
 
@@ -129,16 +128,13 @@ def finish(
     :param base: for a derived key, the key it was derived from: what was always sensitive or
         never extractable stays so (section 5.18.5); without it, it is not known to be so.
     """
+    plan = plan_for(*kind_of(attributes))
     attributes[CKA_UNIQUE_ID] = _new_unique_id()
-    table = rules(*kind_of(attributes))
-    generated = origin is Origin.GENERATE
-    if CKA_LOCAL in table:
-        attributes[CKA_LOCAL] = generated
-    if CKA_KEY_GEN_MECHANISM in table:
-        attributes[CKA_KEY_GEN_MECHANISM] = (
-            mechanism if generated and mechanism is not None else CK_UNAVAILABLE_INFORMATION
-        )
-    if CKA_ALWAYS_SENSITIVE in table:
+    attributes.update(plan.history[origin])
+    generated = origin is _GENERATE
+    if generated and mechanism is not None and CKA_KEY_GEN_MECHANISM in plan.rules:
+        attributes[CKA_KEY_GEN_MECHANISM] = mechanism
+    if CKA_ALWAYS_SENSITIVE in plan.rules:
         before = base if base is not None and origin is Origin.DERIVE else _NOTHING
         attributes[CKA_ALWAYS_SENSITIVE] = attributes[CKA_SENSITIVE] is True and (
             generated or before.get(CKA_ALWAYS_SENSITIVE) is True
@@ -208,52 +204,41 @@ def is_hidden(attributes: Attributes, type: int) -> bool:
 
 def secret_types(attributes: Attributes) -> frozenset[int]:
     """Return the types that are secrets of this kind of object, sensitive or not."""
-    return HIDDEN_TYPES.get(_class_of(attributes), NO_TYPES)
+    return HIDDEN_TYPES.get(attributes[CKA_CLASS], NO_TYPES)  # type: ignore[arg-type]
 
 
 def split(attributes: Attributes) -> tuple[dict[int, Value], dict[int, Value]]:
     """Return an object's attributes in two parts: those open to see, and its secrets."""
-    secrets = secret_types(attributes)
-    return (
-        {type: value for type, value in attributes.items() if type not in secrets},
-        {type: attributes[type] for type in secrets if type in attributes},
-    )
+    opened = dict(attributes)
+    secrets = opened.keys() & HIDDEN_TYPES.get(opened[CKA_CLASS], NO_TYPES)  # type: ignore[arg-type]
+    return opened, {type: opened.pop(type) for type in secrets}
 
 
 def _new_unique_id() -> bytes:
     return os.urandom(16).hex().encode()
 
 
-def _class_of(attributes: Attributes) -> int:
-    object_class = attributes[CKA_CLASS]
-    assert isinstance(object_class, int)
-    return object_class
-
-
 def kind_of(attributes: Attributes) -> tuple[int, int | None]:
     """Return an object's class and subtype."""
-    object_class = _class_of(attributes)
-    if object_class not in SUBTYPE:
-        return object_class, None
-    subtype = attributes.get(SUBTYPE[object_class])
-    return object_class, subtype if isinstance(subtype, int) else None
+    object_class = attributes.get(CKA_CLASS)
+    return object_class, attributes.get(SUBTYPE.get(object_class))  # type: ignore[return-value, arg-type]
 
 
-def _kind_of_new(values: Attributes, given: Attributes) -> tuple[int, int | None]:
-    """Return the class and subtype of an object to be."""
-
-    def number(type: int) -> int:
-        if type not in given and type not in values:
-            raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, f"attribute {type:#x} is missing")
-        value = given[type] if type in given else values[type]
-        if not isinstance(value, int):
-            raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"attribute {type:#x}")
-        return value
-
-    object_class = number(CKA_CLASS)
-    if object_class in BUILT_IN:
+@cache
+def _plan_of_new(object_class: int | None, subtype: int | None) -> Plan:
+    """Return the rules for an object to be, if there can be one."""
+    known = _required(object_class)
+    if known in BUILT_IN:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "objects of this class are built in")
-    return object_class, number(SUBTYPE[object_class]) if object_class in SUBTYPE else None
+    return plan_for(known, _required(subtype) if known in SUBTYPE else None)
+
+
+def _required(number: int | None) -> int:
+    if number is None:
+        raise CryptokiError(CKR_TEMPLATE_INCOMPLETE, "the class, or the type of key, is missing")
+    if not isinstance(number, int):
+        raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "a class or type that is no number")
+    return number
 
 
 def _changes(

@@ -52,6 +52,11 @@ FLAGS: Final = (
 )
 
 
+#: By names of their own, because reading an enumeration's costs as much as a call.
+_SO: Final = Role.SO
+_USER: Final = Role.USER
+
+
 class TokenInfo(NamedTuple):
     """What C_GetTokenInfo says of a token beyond what is the same for all."""
 
@@ -138,12 +143,12 @@ class Token(Contents):
     @property
     def user_logged_in(self) -> bool:
         """Whether the normal user is: only then are private objects there."""
-        return self.login is not None and self.login.role is Role.USER
+        return self.login is not None and self.login.role is _USER
 
     @property
     def so_logged_in(self) -> bool:
         """Whether the security officer is."""
-        return self.login is not None and self.login.role is Role.SO
+        return self.login is not None and self.login.role is _SO
 
     def log_in(self, role: Role, pin: bytes) -> None:
         """Log all sessions in (section 5.6.8).
