@@ -36,11 +36,12 @@ C = TypeVar("C")
 class Curve(Generic[C]):
     """A curve: ``params`` is its CKA_EC_PARAMS, ``bits`` its field's size.
 
+    ``octets`` is the length of a field element, and of a private value.
     ``kind`` is what the family works with; ``names`` are those that a PrintableString may have.
     ``others`` are what applications are known to write in place of any of these.
     """
 
-    __slots__ = ("bits", "kind", "names", "oid", "others", "params")
+    __slots__ = ("bits", "kind", "names", "octets", "oid", "others", "params")
 
     def __init__(
         self,
@@ -52,15 +53,11 @@ class Curve(Generic[C]):
     ) -> None:
         self.oid = oid
         self.bits = bits
+        self.octets = (bits + 7) // 8
         self.kind = kind
         self.names = names
         self.others = others
         self.params = der.object_identifier(oid)
-
-    @property
-    def octets(self) -> int:
-        """The length of a field element, and of a private value."""
-        return (self.bits + 7) // 8
 
 
 def by_params(curves: tuple[Curve[C], ...]) -> dict[bytes, Curve[C]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 INTEGER = 0x02
 BIT_STRING = 0x03
 OCTET_STRING = 0x04
@@ -38,7 +40,15 @@ def object_identifier(dotted: str) -> bytes:
 
 def public_key_info(algorithm: bytes, key: bytes) -> bytes:
     """A SubjectPublicKeyInfo (RFC 5280, section 4.1) of an algorithm's encoded fields and a key."""
-    return encode(SEQUENCE, encode(SEQUENCE, algorithm) + encode(BIT_STRING, b"\0" + key))
+    return _before_key(algorithm, len(key)) + key
+
+
+@lru_cache(maxsize=64)
+def _before_key(algorithm: bytes, length: int) -> bytes:
+    """What stands in a SubjectPublicKeyInfo before a key of so many octets."""
+    zeros = bytes(1 + length)
+    info = encode(SEQUENCE, encode(SEQUENCE, algorithm) + encode(BIT_STRING, zeros))
+    return info[: len(info) - length]
 
 
 def content(tag: int, data: bytes) -> bytes | None:

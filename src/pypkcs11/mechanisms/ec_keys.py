@@ -76,21 +76,12 @@ def load_private(attributes: Attributes) -> Key:
     return Key(CKK_EC, curve.bits, _private_key(curve, attributes))
 
 
-def _point(curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePublicKey) -> bytes:
-    return uncompressed(key, curve.octets)
-
-
-def uncompressed(key: ec.EllipticCurvePublicKey, size: int) -> bytes:
+def uncompressed(numbers: ec.EllipticCurvePublicNumbers, size: int) -> bytes:
     """A point without compression (SEC 1, section 2.3.3).
 
     :param size: of a field element, in octets.
     """
-    numbers = key.public_numbers()
     return _UNCOMPRESSED + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
-
-
-def _info(curve: Curve[ec.EllipticCurve], point: bytes) -> bytes:
-    return der.public_key_info(_EC_PUBLIC_KEY + curve.params, point)
 
 
 def complete_public(attributes: Attributes) -> Computed:
@@ -101,7 +92,7 @@ def complete_public(attributes: Attributes) -> Computed:
         another CKA_PUBLIC_KEY_INFO.
     """
     curve = _curve(attributes)
-    computed = _public_attributes(curve, _public_key(curve, attributes))
+    computed = _public_attributes(curve, _public_key(curve, attributes).public_numbers())
     check_public_key_info(attributes, octets(computed, CKA_PUBLIC_KEY_INFO))
     return computed
 
@@ -116,27 +107,32 @@ def complete_private(attributes: Attributes) -> Computed:
         the group's order.
     """
     curve = _curve(attributes)
-    computed = _private_attributes(curve, _private_key(curve, attributes))
+    _, computed = _pair(curve, _private_key(curve, attributes))
     check_public_key_info(attributes, octets(computed, CKA_PUBLIC_KEY_INFO))
     return computed
 
 
-def _public_attributes(curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePublicKey) -> Computed:
-    point = _point(curve, key)
+def _public_attributes(
+    curve: Curve[ec.EllipticCurve], numbers: ec.EllipticCurvePublicNumbers
+) -> Computed:
+    point = uncompressed(numbers, curve.octets)
     return {
         CKA_EC_PARAMS: curve.params,
         CKA_EC_POINT: der.encode(der.OCTET_STRING, point),
-        CKA_PUBLIC_KEY_INFO: _info(curve, point),
+        CKA_PUBLIC_KEY_INFO: der.public_key_info(_EC_PUBLIC_KEY + curve.params, point),
     }
 
 
-def _private_attributes(
+def _pair(
     curve: Curve[ec.EllipticCurve], key: ec.EllipticCurvePrivateKey
-) -> Computed:
-    return {
+) -> tuple[Computed, Computed]:
+    """The attributes of the public and of the private key."""
+    numbers = key.private_numbers()
+    public = _public_attributes(curve, numbers.public_numbers)
+    return public, {
         CKA_EC_PARAMS: curve.params,
-        CKA_VALUE: key.private_numbers().private_value.to_bytes(curve.octets, "big"),
-        CKA_PUBLIC_KEY_INFO: _info(curve, _point(curve, key.public_key())),
+        CKA_VALUE: numbers.private_value.to_bytes(curve.octets, "big"),
+        CKA_PUBLIC_KEY_INFO: public[CKA_PUBLIC_KEY_INFO],
     }
 
 
@@ -144,7 +140,7 @@ def public_of(key: Key) -> Computed:
     """The attributes of a private key's public key."""
     public = key.value.public_key()
     (curve,) = (curve for curve in curves.WEIERSTRASS if curve.kind.name == public.curve.name)
-    return _public_attributes(curve, public)
+    return _public_attributes(curve, public.public_numbers())
 
 
 def export_private(attributes: Attributes) -> bytes:
@@ -175,8 +171,7 @@ def generate(parameter: None, public: Attributes, private: Attributes) -> tuple[
     :raises CryptokiError: CKR_TEMPLATE_INCOMPLETE without it, and as :func:`complete_public`.
     """
     curve = _curve(public)
-    key = ec.generate_private_key(curve.kind)
-    return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
+    return _pair(curve, ec.generate_private_key(curve.kind))
 
 
 def generate_with_extra_bits(
@@ -189,8 +184,7 @@ def generate_with_extra_bits(
     curve = _curve(public)
     order = curve.kind.group_order
     random = int.from_bytes(os.urandom((order.bit_length() + 64 + 7) // 8), "big")
-    key = ec.derive_private_key(random % (order - 1) + 1, curve.kind)
-    return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
+    return _pair(curve, ec.derive_private_key(random % (order - 1) + 1, curve.kind))
 
 
 KEY_TYPES = (

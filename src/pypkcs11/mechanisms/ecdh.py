@@ -119,7 +119,7 @@ def public_octets(key: Key) -> bytes:
     if key.type == CKK_EC_MONTGOMERY:
         octets: bytes = key.value.public_bytes_raw()
         return octets
-    return ec_keys.uncompressed(key.value, (key.bits + 7) // 8)
+    return ec_keys.uncompressed(key.value.public_numbers(), (key.bits + 7) // 8)
 
 
 def ephemeral(key: Key) -> tuple[Key, bytes]:

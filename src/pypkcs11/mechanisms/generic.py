@@ -66,15 +66,17 @@ def load_secret(key_type: int, attributes: Attributes) -> Key:
     return Key(key_type, len(value) * 8, value)
 
 
-def complete_secret(attributes: Attributes, digest: Callable[[bytes], bytes]) -> Computed:
+def complete_secret(
+    attributes: Attributes, value: bytes, digest: Callable[[bytes], bytes]
+) -> Computed:
     """CKA_VALUE_LEN and CKA_CHECK_VALUE of a secret key that enters the token.
 
+    :param value: the key's octets.
     :param digest: gives, of the key's octets, those of which the check value is the first three.
     :raises CryptokiError: CKR_TEMPLATE_INCONSISTENT for another CKA_VALUE_LEN,
         CKR_ATTRIBUTE_VALUE_INVALID for another CKA_CHECK_VALUE (PKCS #11 v3.2, section 4.10, which
         also lets an empty one mean that none is wanted).
     """
-    value = octets(attributes, CKA_VALUE)
     if attributes.get(CKA_VALUE_LEN, len(value)) != len(value):
         raise CryptokiError(CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE_LEN is not that of CKA_VALUE")
     computed: Computed = {CKA_VALUE_LEN: len(value)}
@@ -106,9 +108,10 @@ def sha1(value: bytes) -> bytes:
 
 def complete_generic(attributes: Attributes) -> Computed:
     """As :func:`complete_secret`; the check value is of the value's SHA-1 digest."""
-    if len(octets(attributes, CKA_VALUE)) > LONGEST:
+    value = octets(attributes, CKA_VALUE)
+    if len(value) > LONGEST:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"more than {LONGEST} octets")
-    return complete_secret(attributes, sha1)
+    return complete_secret(attributes, value, sha1)
 
 
 def generate_generic(parameter: None, attributes: Attributes) -> Computed:
@@ -121,7 +124,7 @@ def generate_generic(parameter: None, attributes: Attributes) -> Computed:
     if not 0 < length <= LONGEST:
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, f"a secret of {length} octets")
     value = os.urandom(length)
-    return {CKA_VALUE: value, **complete_generic({**attributes, CKA_VALUE: value})}
+    return {CKA_VALUE: value, **complete_secret(attributes, value, sha1)}
 
 
 #: HMAC keys: type, and the mechanism that generates them (MD5 has none).

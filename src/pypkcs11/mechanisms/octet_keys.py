@@ -98,8 +98,7 @@ class OctetKeys:
     ) -> tuple[Computed, Computed]:
         """A key pair on the curve of the public template's CKA_EC_PARAMS."""
         curve = self._curve(public)
-        key = curve.kind.private().generate()
-        return _public_attributes(curve, key.public_key()), _private_attributes(curve, key)
+        return _pair(curve, curve.kind.private().generate())
 
     def _curve(self, attributes: Attributes) -> Curve[Kind]:
         return curves.find(self._curves, octets(attributes, CKA_EC_PARAMS))
@@ -135,7 +134,7 @@ class OctetKeys:
         """The curve and the private value in their one form, and the public key's info."""
         curve = self._curve(attributes)
         key = self._private_key(curve, attributes)
-        return _checked(attributes, _private_attributes(curve, key))
+        return _checked(attributes, _pair(curve, key)[1])
 
 
 def _checked(attributes: Attributes, computed: Computed) -> Computed:
@@ -152,9 +151,11 @@ def _public_attributes(curve: Curve[Kind], key: Any) -> Computed:
     }
 
 
-def _private_attributes(curve: Curve[Kind], key: Any) -> Computed:
-    return {
+def _pair(curve: Curve[Kind], key: Any) -> tuple[Computed, Computed]:
+    """The attributes of the public and of the private key."""
+    public = _public_attributes(curve, key.public_key())
+    return public, {
         CKA_EC_PARAMS: curve.params,
         CKA_VALUE: key.private_bytes_raw(),
-        CKA_PUBLIC_KEY_INFO: der.public_key_info(curve.params, key.public_key().public_bytes_raw()),
+        CKA_PUBLIC_KEY_INFO: public[CKA_PUBLIC_KEY_INFO],
     }

@@ -24,6 +24,8 @@ from pypkcs11.standard.constants import (
 from pypkcs11.standard.errors import CryptokiError
 from pypkcs11.standard.values import Attributes
 
+_ECB = ECB()
+
 
 class SecretKeys(NamedTuple):
     """The keys of one CKK_.
@@ -50,7 +52,7 @@ class SecretKeys(NamedTuple):
 def zero_block(algorithm: Callable[[bytes], BlockCipherAlgorithm], value: bytes) -> bytes:
     """A block of zeros encrypted with a key, of which the check value is cut (section 4.10)."""
     keyed = algorithm(value)
-    return CipherOf(keyed, ECB()).encryptor().update(bytes(keyed.block_size // 8))
+    return CipherOf(keyed, _ECB).encryptor().update(bytes(keyed.block_size // 8))
 
 
 def key_type(keys: SecretKeys) -> KeyType:
@@ -94,7 +96,11 @@ def _complete(keys: SecretKeys, attributes: Attributes) -> Computed:
     _check_length(keys, len(value))
     if _is_misshapen(keys, value):
         raise CryptokiError(CKR_ATTRIBUTE_VALUE_INVALID, "the parity bits are wrong")
-    computed = complete_secret(attributes, keys.digest)
+    return _computed(keys, attributes, value)
+
+
+def _computed(keys: SecretKeys, attributes: Attributes, value: bytes) -> Computed:
+    computed = complete_secret(attributes, value, keys.digest)
     if not keys.tells_length:
         del computed[CKA_VALUE_LEN]
     return computed
@@ -112,7 +118,7 @@ def _generate(keys: SecretKeys, parameter: None, attributes: Attributes) -> Comp
     value = os.urandom(length)
     if keys.shape is not None:
         value = keys.shape(value)
-    return {CKA_VALUE: value, **_complete(keys, {**attributes, CKA_VALUE: value})}
+    return {CKA_VALUE: value, **_computed(keys, attributes, value)}
 
 
 def _restore(keys: SecretKeys, octets: bytes) -> Computed:
