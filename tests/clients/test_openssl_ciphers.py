@@ -9,34 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from abi.client import NULL, Client, mechanism, octets, struct
+from abi.client import mechanism, octets, struct
 from abi.key_helpers import secret
 from abi.samples import ODD
+from clients.modules import Place, opened
 
 from pypkcs11.standard import constants as c
 
-PIN = b"12345678"
 IV8, IV16 = ODD[:8], bytes(range(16))
 MESSAGE = bytes(range(256)) * 5 + b"and a rest"
 
 
 @pytest.fixture(scope="module")
-def place(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, int]]:
-    """The module with its old mechanisms, and a session in which the user is logged in."""
+def place(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The module with its old mechanisms."""
     directory = tmp_path_factory.mktemp("openssl")
     configuration = directory / "config.toml"
-    configuration.write_text(
-        '[store]\ntype = "memory"\n[mechanisms]\nenable = "all"\n'
-        f'[memory]\nlabel = "old"\nso_pin = "{PIN.decode()}"\nuser_pin = "{PIN.decode()}"\n'
-    )
+    configuration.write_text('[mechanisms]\nenable = "all"\n')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYPKCS11_CONF", str(configuration))
-        p11 = Client(library)
-        p11.do("C_Initialize", NULL)
-        session = p11.open(p11.slots()[0])
-        p11.login(session, c.CKU_USER, PIN)
-        yield p11, session
-        p11.do("C_Finalize", NULL)
+        patch.setenv("PYPKCS11_TOKEN_DIR", str(directory / "tokens"))
+        with opened(library) as place:
+            yield place
 
 
 def openssl(*arguments: str, data: bytes) -> bytes:
@@ -67,7 +61,7 @@ CIPHERS = [
     ("name", "key_type", "length", "kind", "iv"), CIPHERS, ids=[row[0] for row in CIPHERS]
 )
 def test_ciphers(
-    place: tuple[Client, int], name: str, key_type: int, length: int, kind: int, iv: bytes | None
+    place: Place, name: str, key_type: int, length: int, kind: int, iv: bytes | None
 ) -> None:
     p11, session = place
     value = ODD[8 : 8 + length]
@@ -81,7 +75,7 @@ def test_ciphers(
 
 
 @pytest.mark.parametrize("counter", [bytes(4), b"\x07\0\0\0", b"\xfe\xff\xff\xff\x01\0\0\0"])
-def test_chacha20(place: tuple[Client, int], counter: bytes) -> None:
+def test_chacha20(place: Place, counter: bytes) -> None:
     p11, session = place
     value, nonce = os.urandom(32), os.urandom(16 - len(counter))
     key = secret(p11, session, value, c.CKK_CHACHA20, ENCRYPT=True)
@@ -98,7 +92,7 @@ def test_chacha20(place: tuple[Client, int], counter: bytes) -> None:
     assert p11.encrypt(session, mech, key, MESSAGE[:100], MESSAGE[100:]) == theirs
 
 
-def test_macs(place: tuple[Client, int]) -> None:
+def test_macs(place: Place) -> None:
     p11, session = place
     value = ODD[:24]
     key = secret(p11, session, value, c.CKK_DES3, SIGN=True)

@@ -6,40 +6,17 @@ import os
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from abi import groups
-from abi.client import NULL, Client, Value, mechanism, octets, struct
+from abi.client import Value, mechanism, octets, struct
 from abi.key_helpers import P256, aes_template, ecdh, named, oaep, rsa_pair, secret, string_data
 from abi.samples import ODD
+from clients.modules import Place, opened
 
 from pypkcs11.standard import constants as c
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
-PIN = b"1234"
-
-
-class Place(NamedTuple):
-    """A module, and a session in which the user is logged in."""
-
-    p11: Client
-    session: int
-
-
-def opened(path: Path) -> Place:
-    p11 = Client(path)
-    p11.do("C_Initialize", NULL)
-    slot = p11.slots()[-1]
-    p11.init_token(slot, PIN, "keys")
-    label = b"keys".ljust(32)
-    (slot,) = (slot for slot in p11.slots() if bytes(p11.token_info(slot).label) == label)
-    session = p11.open(slot)
-    p11.login(session, c.CKU_SO, PIN)
-    p11.do("C_InitPIN", session, octets(PIN), len(PIN))
-    p11.do("C_Logout", session)
-    p11.login(session, c.CKU_USER, PIN)
-    return Place(p11, session)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +32,8 @@ def places(
         patch.setenv("SOFTHSM2_CONF", str(configuration))
         patch.setenv("PYPKCS11_TOKEN_DIR", str(directory / "ours"))
         patch.delenv("PYPKCS11_CONF", raising=False)
-        pair = opened(library), opened(SOFTHSM)
-        yield pair
-        for place in pair:
-            place.p11.do("C_Finalize", NULL)
+        with opened(library) as ours, opened(SOFTHSM) as theirs:
+            yield ours, theirs
 
 
 def both_ways(places: tuple[Place, Place]) -> tuple[tuple[Place, Place], tuple[Place, Place]]:
