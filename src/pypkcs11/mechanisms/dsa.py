@@ -125,11 +125,9 @@ def generate_parameters(parameter: None, attributes: Attributes) -> Computed:
 
 
 #: Lengths, in octets, of the digests that CKM_DSA signs.
-_DIGESTS = frozenset({20, 28, 32, 48, 64})
+_DIGESTS = (20, 28, 32, 48, 64)
 
-_DSA = Scheme(
-    given=tuple(Prehashed(Given(length)) for length in range(max(_DIGESTS) + 1)), lengths=_DIGESTS
-)
+_DSA = Scheme({length: Prehashed(Given(length)) for length in _DIGESTS})
 
 
 def _width(key: Key) -> int:

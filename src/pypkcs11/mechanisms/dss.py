@@ -41,20 +41,17 @@ class Scheme:
     """DSA or ECDSA.
 
     :param given: the library's scheme for data that is a digest already, by its length in octets.
-    :param lengths: of the data that may be signed without hashing; none for any. Of longer data
-        than ``given`` has, only the beginning counts: as many bits are taken from the left as the
-        order has (FIPS 186-5, section 6.4.1), which the library beneath sees to.
+    :param longest: octets of the data that count, where it may be longer than ``given`` has it; 0
+        where it may not. As many bits are taken from the left as the order has (FIPS 186-5, section
+        6.4.1), which the library beneath sees to.
     :param short: whether both halves of a signature may lack leading zeros.
     """
 
-    __slots__ = ("_lengths", "_longest", "_short", "given")
+    __slots__ = ("_longest", "_short", "given")
 
-    def __init__(
-        self, given: tuple[Any, ...], lengths: frozenset[int] = frozenset(), *, short: bool = False
-    ) -> None:
+    def __init__(self, given: dict[int, Any], *, longest: int = 0, short: bool = False) -> None:
         self.given = given
-        self._longest = len(given) - 1
-        self._lengths = lengths
+        self._longest = longest
         self._short = short
 
     def bare(self, data: Buffer) -> tuple[Buffer, Any]:
@@ -62,13 +59,13 @@ class Scheme:
 
         :raises CryptokiError: CKR_DATA_LEN_RANGE.
         """
-        length = len(data)
-        if self._lengths and length not in self._lengths:
-            raise CryptokiError(CKR_DATA_LEN_RANGE, f"{length} octets are no digest")
+        scheme = self.given.get(len(data))
+        if scheme is not None:
+            return data, scheme
         longest = self._longest
-        if length > longest:
-            return memoryview(data)[:longest], self.given[longest]
-        return data, self.given[length]
+        if not longest:
+            raise CryptokiError(CKR_DATA_LEN_RANGE, f"{len(data)} octets are no digest")
+        return memoryview(data)[:longest], self.given[longest]
 
     def der(self, signature: Buffer, width: int) -> bytes:
         """A signature of r and s in DER.

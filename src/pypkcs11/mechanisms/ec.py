@@ -46,7 +46,9 @@ _LONGEST = 66
 #: Applications that do not know the group's order may leave out leading zeros of both halves of a
 #: signature (section 6.3.1), so any even length up to the full one will do.
 _ECDSA = Scheme(
-    given=tuple(ECDSA(Prehashed(Given(length))) for length in range(_LONGEST + 1)), short=True
+    {length: ECDSA(Prehashed(Given(length))) for length in range(_LONGEST + 1)},
+    longest=_LONGEST,
+    short=True,
 )
 
 
