@@ -8,6 +8,7 @@ application makes: that is what NSS and Java pass.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA1, Hash
@@ -83,24 +84,16 @@ def _stepped(text: bytes, digest: bytes) -> bytes:
     )
 
 
-def generate_des2(parameter: Pbe, attributes: Attributes) -> Computed:
-    """A key of two parts.
+def generate_des(parts: int, parameter: Pbe, attributes: Attributes) -> Computed:
+    """A key of two or three parts.
 
     :raises CryptokiError: as :func:`derive`.
     """
-    return _completed(attributes, with_parity(derive(parameter.secret, _KEY, 2 * BLOCK)))
-
-
-def generate_des3(parameter: Pbe, attributes: Attributes) -> Computed:
-    """A key of three parts.
-
-    :raises CryptokiError: as :func:`derive`.
-    """
-    return _completed(attributes, with_parity(derive(parameter.secret, _KEY, 3 * BLOCK)))
+    return _completed(attributes, with_parity(derive(parameter.secret, _KEY, parts * BLOCK)))
 
 
 def iv(parameter: Pbe) -> bytes:
-    """What belongs to either: the IV for CBC."""
+    """What belongs to such a key: the IV for CBC."""
     return derive(parameter.secret, _IV, BLOCK)
 
 
@@ -116,27 +109,22 @@ def _completed(attributes: Attributes, value: bytes) -> Computed:
     return {CKA_VALUE: value, **complete_key({**attributes, CKA_VALUE: value})}
 
 
+def _of_cipher(mechanism: int, key_type: int, parts: int) -> Mechanism:
+    return Mechanism(
+        type=mechanism,
+        key_types=(key_type,),
+        sizes=(parts * BLOCK, parts * BLOCK),
+        unit=BYTES,
+        parameter=Pbe,
+        generate=partial(generate_des, parts),
+        returned=iv,
+        chosen=True,
+    )
+
+
 MECHANISMS = (
-    Mechanism(
-        type=CKM_PBE_SHA1_DES3_EDE_CBC,
-        key_types=(CKK_DES3,),
-        sizes=(3 * BLOCK, 3 * BLOCK),
-        unit=BYTES,
-        parameter=Pbe,
-        generate=generate_des3,
-        returned=iv,
-        chosen=True,
-    ),
-    Mechanism(
-        type=CKM_PBE_SHA1_DES2_EDE_CBC,
-        key_types=(CKK_DES2,),
-        sizes=(2 * BLOCK, 2 * BLOCK),
-        unit=BYTES,
-        parameter=Pbe,
-        generate=generate_des2,
-        returned=iv,
-        chosen=True,
-    ),
+    _of_cipher(CKM_PBE_SHA1_DES3_EDE_CBC, CKK_DES3, 3),
+    _of_cipher(CKM_PBE_SHA1_DES2_EDE_CBC, CKK_DES2, 2),
     Mechanism(
         type=CKM_PBA_SHA1_WITH_SHA1_HMAC,
         key_types=(CKK_GENERIC_SECRET,),
