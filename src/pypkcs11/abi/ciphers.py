@@ -125,8 +125,7 @@ def _update(
         session.keep(function, active)
         return tell(out, out_length, needed)
     active.started = True
-    spare = needed + SPARE
-    out_length[0] = operation.update_into(source, window(out, spare if spare < room else room))
+    out_length[0] = operation.update_into(source, window(out, min(room, needed + SPARE)))
     session.keep(function, active)
     return CKR_OK
 

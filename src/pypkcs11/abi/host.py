@@ -28,9 +28,6 @@ from pypkcs11.store.sqlite import KdfCost, SqliteDirectory
 if TYPE_CHECKING:
     from pypkcs11.store.memory import MemoryDirectory
 
-_lock = Lock()
-_library: Library | None = None
-
 
 class _Ended(dict[int, Any]):
     """What a library has by number, as long as there is none."""
@@ -40,6 +37,8 @@ class _Ended(dict[int, Any]):
         raise CryptokiError(CKR_CRYPTOKI_NOT_INITIALIZED)
 
 
+_lock = Lock()
+_library: Library | None = None
 #: Sessions by handle and mechanisms by CKM_. Subscripts raise CKR_SESSION_HANDLE_INVALID and
 #: CKR_MECHANISM_INVALID, or CKR_CRYPTOKI_NOT_INITIALIZED when another thread has ended the library.
 sessions: Mapping[int, Session] = _Ended()

@@ -124,7 +124,7 @@ class RsaSignature(GatheredSignature):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
-        self._parts = None
+        super().__init__()
 
     def update(self, data: Buffer) -> None:
         _check_gathered(len(self._parts or b"") + len(data), self._longest)
@@ -156,7 +156,7 @@ class RsaVerification(GatheredVerification):
         self._algorithm = algorithm
         self._shortest = shortest
         self._longest = longest
-        self._parts = None
+        super().__init__()
 
     def update(self, data: Buffer) -> None:
         _check_gathered(len(self._parts or b"") + len(data), self._longest)
